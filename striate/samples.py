@@ -1,0 +1,54 @@
+"""What passes between data, tasks and metrics: small frozen records of tensors.
+
+Shapes: N pictures of a batch, C channels, H and W height and width, K classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How one picture became network input, so that predictions come back in its own pixels.
+
+    A point (x, y) of the picture lies at ``(x * scale_x + offset_x, y * scale_y + offset_y)`` of the
+    input; both are measured in pixels from the outer corner of the top left pixel.
+    """
+
+    height: int  # of the picture, in pixels
+    width: int
+    scale_y: float = 1.0
+    scale_x: float = 1.0
+    offset_y: float = 0.0
+    offset_x: float = 0.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One loader item.
+
+    ``images`` are uint8 (N, C, H, W) at network input size; ``targets`` is what the task's loss
+    receives (classification: int64 (N,) class ids); ``indices`` int64 (N,) are positions in the split;
+    ``names`` tell a person which pictures these are.
+    """
+
+    images: Tensor
+    targets: Any
+    indices: Tensor
+    names: Sequence[str]
+    frames: Sequence[Frame]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The prediction of a classifier for one picture: ``probs`` float32 (K,), summing to one."""
+
+    probs: Tensor
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """The ``count`` most probable (class id, probability), best first."""
+        scores, labels = self.probs.topk(min(count, self.probs.numel()))
+        return list(zip(labels.tolist(), scores.tolist(), strict=True))
