@@ -1,0 +1,225 @@
+"""The recipe: every setting of a training run, checked, in named sections.
+
+A recipe is a TOML file. Whatever it leaves out has the default written here, so this page is also the
+reference of all settings. ``--set section.key=value`` changes one of them from the command line.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from striate.errors import InputError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Size = Annotated[  # height, width; one number means a square
+    tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
+    BeforeValidator(lambda value: (value, value) if isinstance(value, int) else value),
+]
+
+
+class Section(BaseModel):
+    """Unknown keys are errors, values do not change after the check, and infinity is not a setting."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSettings(Section):
+    """Which network."""
+
+    name: str = "compact_cnn"
+    arguments: dict[str, Any] = {}  # passed to the builder beside num_classes and in_channels
+
+
+class DataSettings(Section):
+    """Which pictures, how they are split, and how they are read."""
+
+    source: str = ""  # folder, archive or catalogue name
+    fractions: tuple[Fraction, Fraction, Fraction] = (
+        0.75,
+        0.15,
+        0.10,
+    )  # train, val, test where none are given
+    val_fraction: Fraction = 0.1  # of train, where a set has train and test only; 0: no validation
+    workers: Annotated[int, Field(ge=0)] = 0  # processes that decode
+    memory_mb: NonNegative = 2048  # a split below this is decoded once and kept in memory
+
+
+class InputSettings(Section):
+    """How a picture becomes network input; part of the model for ever after."""
+
+    size: Size | None = None  # None: what the network was drawn for
+    fit: Literal["crop", "stretch", "letterbox"] = "crop"
+    margin: Annotated[int, Field(ge=0)] = 0  # pixels of black border inside the size (LeNet-5: 28 in 32)
+    mean: tuple[float, ...] | None = None  # per channel, of pixels in 0..1; None: measured on train
+    std: tuple[Positive, ...] | None = None
+
+
+class AugmentSettings(Section):
+    """Random changes to training pictures; all off unless a recipe or the default run turns them on."""
+
+    shift: Fraction = 0.0  # largest shift, as a fraction of width and height
+    crop: tuple[Positive, Positive] | None = None  # area of a random crop, as fractions of the picture
+    flip: bool = False  # left-right, every other picture
+    vertical_flip: bool = False
+    rotate: NonNegative = 0.0  # largest angle, degrees
+    rescale: NonNegative = 0.0  # zoom between 1 / (1 + s) and 1 + s
+    shear: NonNegative = 0.0  # largest angle, degrees
+    brightness: Fraction = 0.0  # factor between 1 - b and 1 + b
+    contrast: Fraction = 0.0
+    lighting: NonNegative = 0.0  # standard deviation of the PCA colour noise
+    fill: Literal["zero", "reflect", "edge"] = "zero"  # what enters at the border
+
+
+class LossSettings(Section):
+    """Cross-entropy and its corrections."""
+
+    label_smoothing: Fraction = 0.0
+    class_weights: Literal["none", "balanced"] | tuple[NonNegative, ...] = "none"
+
+
+class OptimizerSettings(Section):
+    """How a gradient becomes a step."""
+
+    name: Literal["sgd", "adam", "adamw", "nadam", "rmsprop"] = "adamw"
+    lr: Positive = 2e-3  # the peak of the schedule
+    momentum: Fraction = 0.9  # sgd, rmsprop
+    nesterov: bool = True  # sgd
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)  # adam, adamw, nadam
+    smoothing: Fraction = 0.99  # rmsprop
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.01
+    decay_all: bool = False  # also normalization weights and biases
+
+
+class ScheduleSettings(Section):
+    """The learning rate over the run, as a factor of ``optimizer.lr``."""
+
+    name: Literal["constant", "step", "exponential", "cosine", "one_cycle"] = "cosine"
+    warmup_epochs: NonNegative = 1.0  # linear, from zero
+    step_epochs: Positive = 10.0  # step: epochs between drops; exponential: epochs per factor
+    factor: Positive = 0.1  # step, exponential
+    peak: Fraction = 0.25  # one_cycle: where in the run the peak lies
+    final: Fraction = 0.0  # cosine, one_cycle: the factor at the end
+
+
+class TrainSettings(Section):
+    """The loop."""
+
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    accumulate: Annotated[int, Field(ge=1)] = 1  # micro-batches of batch_size / accumulate per step
+    clip_value: Positive | None = None
+    clip_norm: Positive | None = None
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    patience: Annotated[int, Field(ge=1)] | None = None  # epochs without a better validation result
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    deterministic: bool = True  # also on accelerators, where it costs speed
+    checkpoint_minutes: NonNegative = 5.0  # beside the one at each epoch's end
+    strict: bool = False  # a bad picture stops the run
+    tensorboard: bool = False
+
+
+class EvaluateSettings(Section):
+    """How a picture is judged."""
+
+    batch_size: Annotated[int, Field(ge=1)] = 256
+    mirror: bool = False  # average a picture's prediction with its mirror image's
+
+
+class Recipe(Section):
+    """All settings of one training run."""
+
+    task: Literal["classification"] = "classification"
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    input: InputSettings = InputSettings()
+    augment: AugmentSettings = AugmentSettings()
+    loss: LossSettings = LossSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+
+    def to_toml(self) -> str:
+        """This recipe as TOML; a key that is None is left out, because TOML has no null."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def load_recipe(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Recipe:
+    """A recipe from a TOML file, with dotted ``overrides`` ("train.epochs": 3) applied on top.
+
+    Raises:
+        InputError: no such file, not TOML, an unknown key, or a value out of its range.
+    """
+    values = _read_toml(path) if path else {}
+    for key, value in (overrides or {}).items():
+        *sections, name = key.split(".")
+        target = values
+        for section in sections:
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise InputError(f"{section} is a value, not a section", f"setting {key}")
+        target[name] = value
+    return check_recipe(values, where=str(path) if path else "the settings given")
+
+
+def check_recipe(values: dict[str, Any], where: str) -> Recipe:
+    """``values`` as a recipe.
+
+    Raises:
+        InputError: naming the first setting that is unknown or out of range.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        setting = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            section = _section_at(fault["loc"][:-1])
+            known = ", ".join(section.model_fields)
+            raise InputError(f"unknown setting {setting}", where, f"one of: {known}") from None
+        raise InputError(f"{setting}: {fault['msg']}, got {fault['input']!r}", where) from None
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """``"train.epochs=3"`` as ``("train.epochs", 3)``: the value is TOML, or else a plain word.
+
+    Raises:
+        InputError: there is no ``=``, or no section before the key.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or "." not in key:
+        raise InputError(f"cannot read the setting {text!r}", "--set", "write it as section.key=value")
+    if value == "none":
+        return key.strip(), None
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("there is no such recipe", path, "check the path, or leave --config out") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the recipe: {error}", path) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"the recipe is not TOML: {error}", path) from None
+
+
+def _section_at(location: tuple[int | str, ...]) -> type[Section]:
+    section: type[Section] = Recipe
+    for name in location:
+        annotation = section.model_fields[str(name)].annotation
+        assert isinstance(annotation, type)
+        section = annotation
+    return section
