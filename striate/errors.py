@@ -1,10 +1,11 @@
-"""The one error for what a user can mend."""
+"""The errors that are told to a person in three lines instead of a traceback."""
 
 from pathlib import Path
+from typing import ClassVar, Self
 
 
-class InputError(Exception):
-    """Something a user gave is wrong, and the user can mend it.
+class ReportedError(Exception):
+    """An end that a person can understand: what happened, where, and what to do.
 
     Args:
         what: the fault in one sentence, without a full stop.
@@ -13,6 +14,8 @@ class InputError(Exception):
 
     ``str(error)`` has at most three lines: fault, place, mend.
     """
+
+    exit_code: ClassVar[int]
 
     def __init__(self, what: str, where: str | Path = "", what_to_do: str = "") -> None:
         super().__init__(what)
@@ -28,5 +31,23 @@ class InputError(Exception):
             lines.append(f"  try: {self.what_to_do}")
         return "\n".join(lines)
 
-    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
-        return InputError, (self.what, self.where, self.what_to_do)  # crosses worker processes whole
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, str]]:
+        return type(self), (self.what, self.where, self.what_to_do)  # crosses worker processes whole
+
+
+class InputError(ReportedError):
+    """Something a user gave is wrong, and the user can mend it."""
+
+    exit_code = 2
+
+
+class RunError(ReportedError):
+    """The run failed although its input was in order: a loss that is not finite, no memory left."""
+
+    exit_code = 1
+
+
+class Interrupted(ReportedError):  # noqa: N818 - not a fault
+    """Stopped by Ctrl-C, with the state saved."""
+
+    exit_code = 130

@@ -6,10 +6,10 @@ reference of all settings. ``--set section.key=value`` changes one of them from 
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from striate.errors import InputError
 
@@ -45,6 +45,9 @@ class DataSettings(Section):
         0.10,
     )  # train, val, test where none are given
     val_fraction: Fraction = 0.1  # of train, where a set has train and test only; 0: no validation
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = (
+        0  # of the split; not the run's, so that runs share a test set
+    )
     workers: Annotated[int, Field(ge=0)] = 0  # processes that decode
     memory_mb: NonNegative = 2048  # a split below this is decoded once and kept in memory
 
@@ -60,19 +63,25 @@ class InputSettings(Section):
 
 
 class AugmentSettings(Section):
-    """Random changes to training pictures; all off unless a recipe or the default run turns them on."""
+    """Random changes to training pictures; a small shift by default, because it suits all pictures."""
 
-    shift: Fraction = 0.0  # largest shift, as a fraction of width and height
+    shift: Fraction = 0.07  # largest shift, as a fraction of width and height
     crop: tuple[Positive, Positive] | None = None  # area of a random crop, as fractions of the picture
     flip: bool = False  # left-right, every other picture
     vertical_flip: bool = False
     rotate: NonNegative = 0.0  # largest angle, degrees
     rescale: NonNegative = 0.0  # zoom between 1 / (1 + s) and 1 + s
-    shear: NonNegative = 0.0  # largest angle, degrees
+    shear: Annotated[float, Field(ge=0, lt=90)] = 0.0  # largest angle, degrees
     brightness: Fraction = 0.0  # factor between 1 - b and 1 + b
     contrast: Fraction = 0.0
     lighting: NonNegative = 0.0  # standard deviation of the PCA colour noise
     fill: Literal["zero", "reflect", "edge"] = "zero"  # what enters at the border
+
+    @model_validator(mode="after")
+    def _check_crop(self) -> Self:
+        if self.crop and not self.crop[0] <= self.crop[1] <= 1:
+            raise ValueError("crop must be two fractions, the smaller first, neither above 1")
+        return self
 
 
 class LossSettings(Section):
@@ -152,13 +161,13 @@ class Recipe(Section):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-def load_recipe(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Recipe:
-    """A recipe from a TOML file, with dotted ``overrides`` ("train.epochs": 3) applied on top.
+def load_recipe(source: "Path | Recipe | None" = None, overrides: dict[str, Any] | None = None) -> Recipe:
+    """A recipe from a TOML file or another recipe, with ``overrides`` by dotted name applied on top.
 
     Raises:
         InputError: no such file, not TOML, an unknown key, or a value out of its range.
     """
-    values = _read_toml(path) if path else {}
+    values = source.model_dump(mode="json") if isinstance(source, Recipe) else _read_toml(source)
     for key, value in (overrides or {}).items():
         *sections, name = key.split(".")
         target = values
@@ -167,7 +176,7 @@ def load_recipe(path: Path | None = None, overrides: dict[str, Any] | None = Non
             if not isinstance(target, dict):
                 raise InputError(f"{section} is a value, not a section", f"setting {key}")
         target[name] = value
-    return check_recipe(values, where=str(path) if path else "the settings given")
+    return check_recipe(values, where=str(source) if isinstance(source, Path) else "the settings given")
 
 
 def check_recipe(values: dict[str, Any], where: str) -> Recipe:
@@ -205,7 +214,9 @@ def parse_override(text: str) -> tuple[str, Any]:
         return key.strip(), value
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

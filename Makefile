@@ -1,0 +1,68 @@
+# make demo: set up, train on the built-in digits, predict pictures.  make test: set up, check everything.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+FIND_PYTHON := for python in python3.11 python3.12 python3.13 python3; do \
+	"$$python" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && break; done
+
+# Real pictures for the tests that need them; without them those tests say why they skip.
+ifndef STRIATE_DATA
+ifneq ($(wildcard ../shared/data),)
+test: export STRIATE_DATA := $(abspath ../shared/data)
+endif
+endif
+# Idle threads of the tests sleep, as those of the command line do.
+test: export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test lint format clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	@if [ -e demo/.trained-runs-digits ]; then rm -rf runs/digits demo/*.png; fi
+	@mkdir -p demo && if [ ! -e runs/digits ]; then touch demo/.trained-runs-digits; fi
+	$(BIN)/striate train digits --model compact_cnn --out runs/digits
+	@echo 'Writing pictures of the test split to demo/'
+	@$(BIN)/python -c "$$WRITE_PICTURES"
+	$(BIN)/striate predict runs/digits demo/*.png
+	@echo
+	@echo 'The report: $(CURDIR)/runs/digits/report.html'
+
+# One handwritten digit of each class, from the pictures that training has not seen.
+define WRITE_PICTURES
+from pathlib import Path
+from striate.data.images import save_image
+from striate.run import load_run
+
+split = load_run("runs/digits").choose_split(None, "test")[1]
+for label in range(10):
+    index = split.targets.tolist().index(label)
+    save_image(split[index][0], Path("demo", f"this-is-a-{label}.png"))
+endef
+export WRITE_PICTURES
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# torch is asked for by name first, so that pip takes the build for processors where one is configured.
+$(READY): pyproject.toml constraints.txt
+	@$(FIND_PYTHON); "$$python" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null \
+	|| { echo 'Striate needs Python 3.11 or later, and none is on the PATH'; exit 1; }; \
+	echo "Setting up $(VENV) with $$("$$python" --version); this takes some minutes"; \
+	"$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find striate tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,32 @@
+"""Striate: deep computer vision with convolutional networks.
+
+The names below are imported when they are first used, so that ``import striate`` is quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from striate.api import create_model, load_data, load_run, train
+    from striate.errors import InputError
+
+__version__ = "0.1.0"
+__all__ = ["InputError", "__version__", "create_model", "load_data", "load_run", "train"]
+
+_HOMES = {
+    "InputError": "striate.errors",
+    "create_model": "striate.api",
+    "load_data": "striate.api",
+    "load_run": "striate.api",
+    "train": "striate.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'striate' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

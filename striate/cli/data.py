@@ -1,0 +1,77 @@
+"""``striate data``: what is in a data set."""
+
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
+
+
+@app.callback()
+def data() -> None:
+    """Look at data sets."""
+
+
+@app.command()
+def info(
+    source: Annotated[str | None, typer.Argument(help="Folder, archive or data set name.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a data set holds: format, classes, splits, sizes, faults. Without SOURCE, list the names.
+
+    Example: striate data info flowers
+    """
+    from striate.cli.output import print_json
+
+    if source is None:
+        _list_catalog(json)
+        return
+    from striate.data.describe import describe
+    from striate.data.load import load_data
+
+    facts = describe(load_data(source))
+    if json:
+        print_json(facts)
+    else:
+        _show(facts)
+
+
+def _list_catalog(json: bool) -> None:
+    from striate.cli.output import print_json, print_table
+    from striate.data.catalog import CATALOG
+
+    if json:
+        print_json(
+            [
+                {"name": name, "title": entry.title, "counts": entry.counts, "licence": entry.licence}
+                for name, entry in CATALOG.items()
+            ]
+        )
+        return
+    rows = [
+        (name, f"{sum(entry.counts.values()):,}", str(len(entry.classes)), entry.picture, entry.title)
+        for name, entry in CATALOG.items()
+    ]
+    print_table(("name", "pictures", "classes", "each", "what"), rows, numbers=(1, 2))
+
+
+def _show(facts: dict[str, Any]) -> None:
+    from striate.cli.output import print_table
+
+    print(f"{facts['name']}: {facts['format']}")
+    print(f"{facts['why']}\n")
+    columns = ("class", *facts["splits"])
+    counts = [split["per_class"] for split in facts["splits"].values()]
+    rows = [(name, *(f"{per_class[k]:,}" for per_class in counts)) for k, name in enumerate(facts["classes"])]
+    rows.append(("total", *(f"{split['pictures']:,}" for split in facts["splits"].values())))
+    print_table(columns, rows, numbers=range(1, len(columns)))
+    sizes = facts["sizes"]
+    colour = "grey" if facts["channels"] == 1 else "colour"
+    print(f"\n{colour} pictures, {_range(sizes['width'])} wide, {_range(sizes['height'])} high")
+    for name, what in facts["faults"]:
+        print(f"left out {name}: {what}")
+
+
+def _range(limits: list[int]) -> str:
+    low, high = limits
+    return f"{low}" if low == high else f"{low} to {high}"

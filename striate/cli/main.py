@@ -1,0 +1,48 @@
+"""The command line: ``striate COMMAND ... --flag value``. Each command lives in a file of its own."""
+
+import sys
+
+import typer
+
+from striate.cli import data, doctor, evaluate, models, predict, train
+from striate.errors import ReportedError
+
+app = typer.Typer(
+    name="striate",
+    help="Deep computer vision: from a folder of pictures to a trained, measured, explained model.",
+    epilog="Start with: striate train digits",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(predict.predict)
+app.command()(models.models)
+app.add_typer(data.app, name="data")
+app.command()(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line, and tell errors in three lines; ``--debug`` shows where they come from."""
+    from striate import runtime
+
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        runtime.prepare()
+        app()
+    except ReportedError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"{'stopped' if error.exit_code == 130 else 'error'}: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say
+        sys.exit(0)

@@ -1,0 +1,76 @@
+"""Progress of a training run: bars in a terminal, plain lines elsewhere."""
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from striate.train.checkpoint import TrainingState
+
+
+class TrainingProgress:
+    """Watches a run on standard error: one bar per split read and per epoch, one line per epoch done."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.live = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self.bar: Any = None
+        self.epochs = 0
+        self.steps_per_epoch = 0
+
+    def __enter__(self) -> Self:
+        self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def reading(self, split: str, count: int) -> Callable[[int], None]:
+        """A bar for the pictures of a split."""
+        bar = self.live.add_task(f"reading {split}", total=count, note="")
+        return lambda read: self.live.advance(bar, read)
+
+    def start(self, state: TrainingState, epochs: int, steps_per_epoch: int, note: str) -> None:
+        """Says what is about to be trained."""
+        for bar in self.live.task_ids:
+            self.live.remove_task(bar)
+        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.console.print(note, markup=False, soft_wrap=True)
+
+    def step(self, state: TrainingState, loss: float) -> None:
+        """Moves the epoch's bar."""
+        if self.bar is None:
+            self.bar = self.live.add_task("", total=self.steps_per_epoch, note="")
+        self.live.update(
+            self.bar,
+            description=f"epoch {state.epoch + 1}/{self.epochs}",
+            completed=state.batch,
+            note=f"loss {loss:.3f}",
+        )
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """One line for an epoch that is done."""
+        if self.bar is not None:
+            self.live.remove_task(self.bar)
+            self.bar = None
+        line = f"epoch {row['epoch']:3d}/{self.epochs}"
+        for split in ("train", "val"):
+            if split in row:
+                line += (
+                    f"   {split} loss {row[split]['loss']:.4f} accuracy {100 * row[split]['accuracy']:.2f} %"
+                )
+        self.console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,299 @@
+"""What every format becomes: named splits of pictures with a class id each."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from striate.data.archive import Archive
+from striate.data.images import ImageFacts, decode_image, inspect_image
+from striate.errors import InputError
+
+POOL = "all"  # the split of a data set that comes without splits
+
+
+class Images(ABC):
+    """Pictures in a fixed order; they can be pickled, so that worker processes read them too."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many pictures there are."""
+
+    @abstractmethod
+    def read(self, index: int) -> Tensor:
+        """The picture as uint8 (C, H, W). Raises InputError if it cannot be read."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """What tells a person which picture this is."""
+
+    @abstractmethod
+    def facts(self, index: int) -> ImageFacts:
+        """Size and channels of what ``read`` returns. Raises InputError if the header cannot be read."""
+
+    @abstractmethod
+    def content(self, index: int) -> bytes:
+        """The stored bytes of the picture, for fingerprints."""
+
+    @abstractmethod
+    def select(self, indices: Tensor) -> "Images":
+        """The pictures at ``indices``, int64 (m,), in that order, with their names."""
+
+
+class ArrayImages(Images):
+    """Pictures of one size in memory.
+
+    Args:
+        stored: uint8 (m, C, H, W), C = 1 or 3.
+        label: the first part of the pictures' names, as in "train/00042".
+        positions: which of ``stored``, int64 (n,), in this order; by default all.
+    """
+
+    def __init__(self, stored: Tensor, label: str, positions: Tensor | None = None) -> None:
+        self.stored = stored
+        self.label = label
+        self.positions = positions
+
+    @property
+    def pixels(self) -> Tensor:
+        """All pictures, uint8 (n, C, H, W); a copy where only some are chosen."""
+        return self.stored if self.positions is None else self.stored[self.positions]
+
+    def __len__(self) -> int:
+        return len(self.stored if self.positions is None else self.positions)
+
+    def read(self, index: int) -> Tensor:
+        return self.stored[self._position(index)]
+
+    def name(self, index: int) -> str:
+        return f"{self.label}/{self._position(index):05d}"
+
+    def facts(self, index: int) -> ImageFacts:
+        _, channels, height, width = self.stored.shape
+        return ImageFacts(width, height, channels)
+
+    def content(self, index: int) -> bytes:
+        return self.read(index).numpy().tobytes()
+
+    def select(self, indices: Tensor) -> "ArrayImages":
+        positions = indices if self.positions is None else self.positions[indices]
+        return ArrayImages(self.stored, self.label, positions)
+
+    def _position(self, index: int) -> int:
+        return index if self.positions is None else int(self.positions[index])
+
+
+class FolderImages(Images):
+    """Picture files in a folder.
+
+    Args:
+        root: the folder.
+        paths: the files, relative to it, with "/".
+        channels: 1 or 3 to read every picture with that many, None to read each as it is.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str], channels: int | None = None) -> None:
+        self.root = root
+        self.paths = tuple(paths)
+        self.channels = channels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> Tensor:
+        return decode_image(self.root / self.paths[index], channels=self.channels)
+
+    def name(self, index: int) -> str:
+        return self.paths[index]
+
+    def facts(self, index: int) -> ImageFacts:
+        facts = inspect_image(self.root / self.paths[index])
+        return replace(facts, channels=self.channels or facts.channels)
+
+    def content(self, index: int) -> bytes:
+        path = self.root / self.paths[index]
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"the file cannot be read: {error.strerror}", path, "put it back, or load the data set again"
+            ) from error
+
+    def select(self, indices: Tensor) -> "FolderImages":
+        return FolderImages(self.root, [self.paths[i] for i in indices.tolist()], self.channels)
+
+
+class ArchiveImages(Images):
+    """Picture files in an archive, read where they are.
+
+    Args:
+        archive: the archive, shared by all splits.
+        root: the folder inside it that names are relative to; "" for the archive itself.
+        paths: the files, relative to ``root``.
+        channels: as for ``FolderImages``.
+    """
+
+    def __init__(
+        self, archive: Archive, root: str, paths: Sequence[str], channels: int | None = None
+    ) -> None:
+        self.archive = archive
+        self.root = root
+        self.paths = tuple(paths)
+        self.channels = channels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> Tensor:
+        return decode_image(self.content(index), self._place(index), self.channels)
+
+    def name(self, index: int) -> str:
+        return self.paths[index]
+
+    def facts(self, index: int) -> ImageFacts:
+        facts = inspect_image(self.content(index), self._place(index))
+        return replace(facts, channels=self.channels or facts.channels)
+
+    def content(self, index: int) -> bytes:
+        return self.archive.read(self._member(index))
+
+    def select(self, indices: Tensor) -> "ArchiveImages":
+        paths = [self.paths[i] for i in indices.tolist()]
+        return ArchiveImages(self.archive, self.root, paths, self.channels)
+
+    def _member(self, index: int) -> str:
+        return f"{self.root}/{self.paths[index]}" if self.root else self.paths[index]
+
+    def _place(self, index: int) -> str:
+        return f"{self.archive.path}/{self._member(index)}"
+
+
+class JoinedImages(Images):
+    """The pictures of several ``parts``, one part after the other."""
+
+    def __init__(self, parts: Sequence[Images]) -> None:
+        self.parts = tuple(parts)
+        self.starts = [0, *accumulate(len(part) for part in parts)]
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    def read(self, index: int) -> Tensor:
+        part, i = self._find(index)
+        return part.read(i)
+
+    def name(self, index: int) -> str:
+        part, i = self._find(index)
+        return part.name(i)
+
+    def facts(self, index: int) -> ImageFacts:
+        part, i = self._find(index)
+        return part.facts(i)
+
+    def content(self, index: int) -> bytes:
+        part, i = self._find(index)
+        return part.content(i)
+
+    def select(self, indices: Tensor) -> "JoinedImages":
+        return JoinedImages([part.select(torch.tensor([i])) for part, i in map(self._find, indices.tolist())])
+
+    def _find(self, index: int) -> tuple[Images, int]:
+        number = bisect_right(self.starts, index) - 1
+        return self.parts[number], index - self.starts[number]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Pictures and their class ids, ``targets`` int64 (n,)."""
+
+    images: Images
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """The picture uint8 (C, H, W) and its class id, int64 ()."""
+        return self.images.read(index), self.targets[index]
+
+    @property
+    def names(self) -> list[str]:
+        """The name of every picture."""
+        return [self.images.name(i) for i in range(len(self))]
+
+    def select(self, indices: Tensor) -> "Split":
+        """The samples at ``indices``, int64 (m,), in that order."""
+        return Split(self.images.select(indices), self.targets[indices])
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that was left out: its ``name``, and ``what`` is wrong with it."""
+
+    name: str
+    what: str
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled pictures.
+
+    Attributes:
+        name: what to call it.
+        source: the folder, archive or catalogue name it was loaded from.
+        format: how it was read: "image-folder", "idx", "cifar-binary" or "built-in".
+        why: why that format was chosen, and what was left aside, in one or two sentences.
+        task: what can be learned from it.
+        classes: class id k is ``classes[k]``.
+        channels: of every picture: 1 if all of them are grey, else 3.
+        splits: "train", "val", "test" as far as they exist, or ``POOL`` alone.
+        faults: files that were left out because something is wrong with them.
+        whole: the data set that this one was split from, if it was.
+    """
+
+    name: str
+    source: str
+    format: str
+    why: str
+    task: str
+    classes: tuple[str, ...]
+    channels: int
+    splits: dict[str, Split]
+    faults: tuple[Fault, ...] = ()
+    whole: "Dataset | None" = None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over class names, splits, names, targets and stored bytes of all pictures.
+
+        The same data have the same fingerprint wherever they lie, in a folder or in an archive; any
+        changed byte, label or name gives another. Splitting keeps it: it tells which data these are,
+        not how they are used. Every file is read once, at the first call.
+        """
+        return self.whole.fingerprint() if self.whole else self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+
+        def add(part: bytes) -> None:
+            digest.update(len(part).to_bytes(8, "little"))  # so that "ab", "c" differs from "a", "bc"
+            digest.update(part)
+
+        add(str(len(self.classes)).encode())
+        for class_name in self.classes:
+            add(class_name.encode("utf-8", "surrogateescape"))  # file names need not be Unicode
+        for split_name, split in sorted(self.splits.items()):
+            add(split_name.encode())
+            add(str(len(split)).encode())
+            for i, target in enumerate(split.targets.tolist()):
+                add(split.images.name(i).encode("utf-8", "surrogateescape"))
+                add(str(target).encode())
+                add(split.images.content(i))
+        return digest.hexdigest()

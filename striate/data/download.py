@@ -1,0 +1,170 @@
+"""Files from the network: whole and verified, or not there at all."""
+
+import hashlib
+import json
+import sys
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.error import HTTPError
+
+from striate.errors import InputError
+from striate.files import write_atomically, write_text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+CHECKSUMS = "checksums.json"  # beside downloaded files: file name -> "sha256:..." of what was downloaded
+
+_CHUNK = 2**18  # bytes
+_TIMEOUT = 30  # seconds without any answer
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that can be downloaded.
+
+    Attributes:
+        name: what it is called on disk.
+        urls: where it is, tried in this order.
+        checksum: the published "sha256:..." or "md5:...", or None if none is published.
+        size: bytes, or None if unknown.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    checksum: str | None = None
+    size: int | None = None
+
+
+def download(url: str, destination: Path, *, checksum: str | None = None, progress: bool = True) -> None:
+    """Download one file; until it is whole and verified, nothing is at ``destination``.
+
+    Args:
+        url: http or https.
+        destination: the file to make; its folder is made if need be.
+        checksum: "sha256:..." or "md5:..." that it must have, or None.
+        progress: show a bar, if the error output is a terminal.
+
+    Raises:
+        InputError: no connection, a connection that breaks off, another checksum, or no room to write.
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        raise InputError("only http and https addresses are downloaded", url, "download the file yourself")
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder cannot be made: {error.strerror}", destination.parent, "set STRIATE_CACHE to another"
+        ) from error
+    write_atomically(destination, lambda temporary: _fetch(url, temporary, checksum, progress))
+
+
+def fetch(files: Sequence[RemoteFile], folder: Path, *, offline: bool = False) -> None:
+    """Have all of ``files`` in ``folder``: those that are there are verified, the others downloaded.
+
+    The SHA-256 of every download is kept in ``checksums.json`` there, and compared at every later call.
+
+    Raises:
+        InputError: as ``download``; a file that changed since; or a file that is missing when ``offline``.
+    """
+    record = folder / CHECKSUMS
+    known: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    for file in files:
+        path = folder / file.name
+        if path.exists():
+            expected = known.get(file.name, file.checksum)
+            if expected and _checksum(path, expected.split(":")[0]) != expected:
+                raise InputError(
+                    "the file is not what was downloaded", path, "remove it and load the data set again"
+                )
+            continue
+        if offline:
+            raise InputError(
+                "the file is not there, and STRIATE_OFFLINE forbids to download it",
+                path,
+                f"put it there, from {file.urls[0]}",
+            )
+        _download_from_any(file, path)
+        known[file.name] = _checksum(path, "sha256")
+        write_text(record, json.dumps(known, indent=2) + "\n")
+
+
+def _download_from_any(file: RemoteFile, path: Path) -> None:
+    for url in file.urls[:-1]:
+        try:
+            return download(url, path, checksum=file.checksum)
+        except InputError:
+            continue  # the last address tells what is wrong
+    return download(file.urls[-1], path, checksum=file.checksum)
+
+
+def _fetch(url: str, path: Path, checksum: str | None, progress: bool) -> None:
+    """Write the content of ``url`` to ``path`` and verify it."""
+    request = urllib.request.Request(url, headers={"User-Agent": "striate"})
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except (OSError, HTTPException, ValueError) as error:
+        raise _no_connection(url, error) from error
+    with closing(response), path.open("wb") as file, _bar(progress) as bar:
+        stated = response.headers.get("Content-Length")
+        total = int(stated) if stated and stated.isdecimal() else None
+        task = bar.add_task(url.rsplit("/", 1)[-1], total=total)
+        received = _copy(url, response, file, lambda count: bar.advance(task, count))
+    if total is not None and received != total:
+        raise InputError(f"the connection broke off after {received:,} of {total:,} bytes", url, "try again")
+    if checksum and (found := _checksum(path, checksum.split(":")[0])) != checksum:
+        raise InputError(
+            f"the downloaded file has the checksum {found}, not {checksum}",
+            url,
+            "try again; if it stays so, the file at this address has changed",
+        )
+
+
+def _copy(url: str, response: BinaryIO, file: BinaryIO, advance: Callable[[int], None]) -> int:
+    """Copy chunk by chunk; the number of bytes. Disk errors pass on, those of the network become ours."""
+    received = 0
+    while True:
+        try:
+            chunk = response.read(_CHUNK)
+        except (OSError, HTTPException) as error:
+            raise _no_connection(url, error) from error
+        if not chunk:
+            return received
+        file.write(chunk)
+        received += len(chunk)
+        advance(len(chunk))
+
+
+def _bar(shown: bool) -> "Progress":
+    from rich.console import Console  # here: reading data should not wait for it
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not (shown and sys.stderr.isatty()),
+    )
+
+
+def _checksum(path: Path, algorithm: str) -> str:
+    """ "sha256:..." or "md5:..." of a file."""
+    with path.open("rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+
+
+def _no_connection(url: str, error: Exception) -> InputError:
+    reason = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
+    return InputError(
+        f"the download failed: {reason}",
+        url,
+        "check the connection, or download it elsewhere and put it into the folder that STRIATE_DATA names",
+    )

@@ -1,0 +1,277 @@
+"""One folder per class, in a folder or an archive, with or without a folder per split above them.
+
+    flowers/                    flowers/
+      daisy/  1.jpg ...           train/  daisy/ ...  rose/ ...
+      rose/   deep/er/2.jpg       test/   daisy/ ...  rose/ ...
+
+- A single folder around everything is skipped. Folders inside a class belong to that class.
+- Splits are "train" (or "training"), "val" ("valid", "validation"), "test" ("testing").
+- Hidden files and what operating systems leave behind are no part of the data.
+- Text beside the pictures is left aside and named in ``Dataset.why``; every other file that is not a
+  readable picture is a ``Fault``, named and left out.
+- A link is followed if it names a file inside the folder; every other link is refused.
+"""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import torch
+
+from striate.data.archive import Archive, is_archive, open_archive
+from striate.data.dataset import POOL, ArchiveImages, Dataset, Fault, FolderImages, Images, Split
+from striate.data.images import IMAGE_SUFFIXES
+from striate.errors import InputError
+
+SPLIT_FOLDERS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+_TEXT_SUFFIXES = frozenset({".txt", ".md", ".csv", ".json", ".xml"})
+_LEFT_BEHIND = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+
+MakeImages = Callable[[str, Sequence[str], int | None], Images]  # (folder inside, paths in it, channels)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Relative paths, with "/", of all files and all folders."""
+
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture's path, split and class name."""
+
+    path: str
+    split: str
+    label: str
+
+
+def load(path: Path, archive: Archive | None = None) -> Dataset:
+    """Load class folders from a folder or an archive; every picture's header is read.
+
+    Args:
+        path: the folder or archive.
+        archive: the archive, where it is already open.
+
+    Returns:
+        Splits as the folders say, or ``POOL`` alone. Classes are in natural order ("2" before "10"),
+        pictures in the order of their paths. ``channels`` is 1 if all pictures are grey, else 3.
+
+    Raises:
+        InputError: nothing there, fewer than two classes, a class without pictures, pictures but no
+            class folders, a class outside "train" that is not in it, or a link that leads outside.
+    """
+    listing, make_images = _open(path, archive)
+    root, listing = _without_wrappers(_without_leftovers(listing))
+    split_of = _split_folders(listing, path)
+    pictures, text_files, faults = _sort_files(listing)
+    samples, stray = _samples(pictures, split_of, path)
+    images = make_images(root, [sample.path for sample in samples], None)
+    samples, channels, unreadable = _read_headers(samples, images)
+    classes = _classes(samples, listing, split_of, path)
+    splits = {}
+    for split in dict.fromkeys(split_of.values()) if split_of else [POOL]:
+        chosen = [sample for sample in samples if sample.split == split]
+        targets = torch.tensor([classes.index(sample.label) for sample in chosen], dtype=torch.int64)
+        splits[split] = Split(make_images(root, [sample.path for sample in chosen], channels), targets)
+    return Dataset(
+        name=path.resolve().name.split(".")[0],
+        source=str(path),
+        format="image-folder",
+        why=_why(split_of, text_files),
+        task="classification",
+        classes=classes,
+        channels=channels,
+        splits=splits,
+        faults=tuple(faults + stray + unreadable),
+    )
+
+
+def _open(path: Path, archive: Archive | None) -> tuple[Listing, MakeImages]:
+    if is_archive(path):
+        opened = archive or open_archive(path)
+        return (
+            Listing(tuple(sorted(opened.files)), opened.folders),
+            lambda root, paths, channels: ArchiveImages(opened, root, paths, channels),
+        )
+    return list_folder(path), lambda root, paths, channels: FolderImages(path / root, paths, channels)
+
+
+def list_folder(path: Path) -> Listing:
+    """Everything below ``path``, sorted. Raises InputError for a link that leads out or to a folder."""
+    files, folders, home = [], [], path.resolve()
+    for folder, folder_names, file_names in os.walk(path, onerror=_unreadable):
+        here = Path(folder)
+        for name in folder_names + file_names:
+            entry = here / name
+            if entry.is_symlink() and (name in folder_names or not entry.resolve().is_relative_to(home)):
+                raise InputError(
+                    "the folder holds a link to a folder or to a place outside",
+                    entry,
+                    "copy the files there, or remove the link",
+                )
+        files += [(here / name).relative_to(path).as_posix() for name in file_names]
+        folders += [(here / name).relative_to(path).as_posix() for name in folder_names]
+    return Listing(tuple(sorted(files)), tuple(sorted(folders)))
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(
+        f"the folder cannot be read: {error.strerror}", str(error.filename), "check its permissions"
+    ) from error
+
+
+def _without_leftovers(listing: Listing) -> Listing:
+    """Without hidden files and folders, and what operating systems leave behind."""
+
+    def is_data(path: str) -> bool:
+        return not any(part.startswith(".") or part in _LEFT_BEHIND for part in path.split("/"))
+
+    return Listing(tuple(filter(is_data, listing.files)), tuple(filter(is_data, listing.folders)))
+
+
+def _without_wrappers(listing: Listing) -> tuple[str, Listing]:
+    """The folder below which the data begin, and the listing from there on."""
+    root: list[str] = []
+    while True:
+        paths = listing.files + listing.folders
+        tops = {path.split("/")[0] for path in paths if "/" in path or path in listing.folders}
+        top = min(tops, default="")
+        below = [path.split("/", 1)[1] for path in paths if path.startswith(top + "/")]
+        holds_folders = any("/" in path or f"{top}/{path}" in listing.folders for path in below)
+        beside = [path for path in listing.files if "/" not in path] + [p for p in below if "/" not in p]
+        pictures = any(_suffix(path) in IMAGE_SUFFIXES for path in beside)
+        if len(tops) != 1 or not holds_folders or pictures or top.lower() in SPLIT_FOLDERS:
+            return "/".join(root), listing
+        root.append(top)
+        listing = Listing(
+            tuple(path.removeprefix(top + "/") for path in listing.files if "/" in path),
+            tuple(path.removeprefix(top + "/") for path in listing.folders if "/" in path),
+        )
+
+
+def _split_folders(listing: Listing, path: Path) -> dict[str, str]:
+    """Folder name -> split name if the uppermost folders are splits, else nothing."""
+    tops = sorted({top for name in listing.files + listing.folders if (top := _top_folder(name, listing))})
+    found = {top: SPLIT_FOLDERS[top.lower()] for top in tops if top.lower() in SPLIT_FOLDERS}
+    others = [top for top in tops if top not in found]
+    if not found or (others and len(found) == 1):
+        return {}  # among other folders, a single "train" may well be a class of vehicles
+    if others:
+        raise InputError(
+            f"folders for splits ({', '.join(found)}) lie beside other folders ({', '.join(others)})",
+            path,
+            "keep either splits or classes there",
+        )
+    if len(set(found.values())) < len(found):
+        raise InputError(f"two folders mean the same split: {', '.join(found)}", path, "join them")
+    if "train" not in found.values():
+        raise InputError(f"there is no train folder beside {', '.join(found)}", path, "add one")
+    order = ("train", "val", "test")
+    return dict(sorted(found.items(), key=lambda item: order.index(item[1])))
+
+
+def _top_folder(name: str, listing: Listing) -> str:
+    return name.split("/")[0] if "/" in name or name in listing.folders else ""
+
+
+def _sort_files(listing: Listing) -> tuple[list[str], list[str], list[Fault]]:
+    """Pictures and text files by their suffix, and a fault for everything else."""
+    pictures, text_files, faults = [], [], []
+    for path in listing.files:
+        if _suffix(path) in IMAGE_SUFFIXES:
+            pictures.append(path)
+        elif _suffix(path) in _TEXT_SUFFIXES:
+            text_files.append(path)
+        else:
+            faults.append(Fault(path, f"{_suffix(path) or 'no suffix'} is no suffix of a picture"))
+    return pictures, text_files, faults
+
+
+def _samples(pictures: list[str], split_of: dict[str, str], path: Path) -> tuple[list[Sample], list[Fault]]:
+    """The pictures that lie in a class folder, and a fault for each of the others."""
+    samples, stray = [], []
+    for picture in pictures:
+        folders = picture.split("/")[:-1]
+        split = split_of[folders.pop(0)] if split_of and folders else POOL
+        if folders:
+            samples.append(Sample(picture, split, folders[0]))
+        else:
+            stray.append(Fault(picture, "the picture lies in no class folder"))
+    if not samples:
+        if stray:
+            raise InputError(
+                "there are pictures, but no class folders", path, "put the pictures of each class in a folder"
+            )
+        raise InputError("there are no pictures", path, "give a folder or archive with a folder per class")
+    return samples, stray
+
+
+def _read_headers(samples: list[Sample], images: Images) -> tuple[list[Sample], int, list[Fault]]:
+    """The samples whose header can be read, the channels of them all, and a fault for each other."""
+    readable, faults, channels = [], [], 1
+    for i, sample in enumerate(samples):
+        try:
+            channels = max(channels, images.facts(i).channels)
+            readable.append(sample)
+        except InputError as error:
+            faults.append(Fault(sample.path, error.what))
+    return readable, channels, faults
+
+
+def _classes(
+    samples: list[Sample], listing: Listing, split_of: dict[str, str], path: Path
+) -> tuple[str, ...]:
+    """The class names in natural order, after checking that there are pictures of each."""
+    depth = 2 if split_of else 1
+    held = {tuple(sample.path.split("/")[:depth]) for sample in samples}
+    parts = [name.split("/") for name in listing.folders] + [name.split("/")[:-1] for name in listing.files]
+    for folder in sorted({tuple(part[:depth]) for part in parts if len(part) >= depth} - held):
+        raise InputError(
+            f"the class folder {'/'.join(folder)} has no readable picture", path, "fill it or remove it"
+        )
+    first = "train" if split_of else POOL
+    classes = sorted({sample.label for sample in samples if sample.split == first}, key=natural_order)
+    unknown = sorted({sample.label for sample in samples} - set(classes), key=natural_order)
+    if unknown:
+        where = next(sample.split for sample in samples if sample.label == unknown[0])
+        raise InputError(
+            f"{where} has a class that train has not: {', '.join(unknown)}",
+            path,
+            "add pictures of it to train, or remove it",
+        )
+    if len(classes) < 2:
+        raise InputError(
+            f"there is only one class, {classes[0]}" if classes else "train has no classes",
+            path,
+            "a classifier needs a folder for each of two or more classes",
+        )
+    return tuple(classes)
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """A sorting key that puts "class 2" before "class 10"."""
+    pieces = re.split(r"([0-9]+)", name)
+    return [int(piece) if i % 2 else piece for i, piece in enumerate(pieces)], name
+
+
+def _why(split_of: dict[str, str], text_files: list[str]) -> str:
+    why = "it has a folder per class"
+    if split_of:
+        why += f" in a folder per split ({', '.join(split_of)})"
+    if text_files:
+        shown = ", ".join(text_files[:3]) + (", ..." if len(text_files) > 3 else "")
+        why += f"; text files left aside: {len(text_files)} ({shown})"
+    return why
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()

@@ -1,0 +1,323 @@
+"""Pictures: files to uint8 tensors. The only place where a picture is decoded.
+
+A picture is a uint8 tensor (C, H, W), C = 1 (grey) or 3 (RGB), values 0..255. Whatever is wrong with a
+file, there is one error: ``InputError`` with the file, the fault and the mend.
+
+    header ──► limits ──► pixels ──► 8 bits ──► upright ──► tensor
+    Pillow                simplejpeg for common JPEG, Pillow for everything else
+
+How a file's own conventions become plain RGB or grey:
+
+| in the file                 | in the tensor                                                        |
+| --------------------------- | -------------------------------------------------------------------- |
+| EXIF orientation            | turned upright, all eight                                            |
+| palette                     | RGB; grey if every colour of the palette is grey                     |
+| transparency                | laid on white, as a page shows it                                    |
+| 1 bit                       | 0 and 255                                                            |
+| 16 bits                     | value / 257, rounded (never clipped)                                 |
+| floating point              | 0..1 becomes 0..255; other ranges are refused                        |
+| CMYK, YCbCr                 | RGB                                                                  |
+| several frames or pages     | refused: which of them is meant cannot be known                      |
+"""
+
+import ctypes
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import simplejpeg
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, _imaging
+from torch import Tensor
+
+from striate.errors import InputError
+
+MAX_PIXELS = 100_000_000
+MAX_FILE_BYTES = 2**30
+
+# fmt: off
+IMAGE_SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm",
+})
+# fmt: on
+
+# Asked in this order; nothing else of Pillow's fifty formats (some of which start other programs) is tried.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+_JPEG = ("JPEG", "MPO")  # MPO: a camera's JPEG with further pictures behind the first
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
+_JPEG_DAMAGE = ("premature end", "bad huffman", "found marker")  # libjpeg's words for lost pixels
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What a picture's header says: ``width`` and ``height`` in pixels, upright; ``channels`` 1 or 3."""
+
+    width: int
+    height: int
+    channels: int
+
+
+def decode_image(source: Path | bytes, name: str = "", channels: int | None = None) -> Tensor:
+    """Decode one picture.
+
+    Args:
+        source: a file, or a file's content.
+        name: what an error calls the picture; by default the path.
+        channels: 1 or 3 for that many channels, None for what the picture has. Grey becomes RGB by
+            repetition; RGB becomes grey only if its three channels are equal.
+
+    Returns:
+        uint8 (C, H, W), upright, rows of pixels stored channel-last as decoders write them.
+
+    Raises:
+        InputError: no such file, not a picture, damaged, cut off, above ``MAX_PIXELS``, animated, or
+            coloured where grey is asked.
+    """
+    with _opened(source, name) as (image, stream):
+        orientation = _orientation(image, stream)
+        pixels = _decode_jpeg(image, stream) if image.format in _JPEG else None
+        if pixels is None:
+            pixels = _decode_with_pillow(image)
+    if image.format != "TIFF":  # Pillow has already turned those
+        pixels = _turn_upright(pixels, orientation)
+    return _with_channels(torch.from_numpy(pixels).permute(2, 0, 1), channels, _place(source, name))
+
+
+def inspect_image(source: Path | bytes, name: str = "") -> ImageFacts:
+    """Read a picture's header; pixels are not decoded (save those of palette pictures).
+
+    Args and errors as in ``decode_image``, whose result has the size and channels found here.
+    """
+    with _opened(source, name) as (image, stream):
+        width, height = image.size
+        if isinstance(image, TiffImagePlugin.TiffImageFile):  # its ``size`` may be turned already
+            width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
+        if _orientation(image, stream) >= 5:
+            width, height = height, width
+        return ImageFacts(width, height, channels=1 if _is_grey(image) else 3)
+
+
+def resize(images: Tensor, height: int, width: int) -> Tensor:
+    """Resize pictures: bilinear, antialiased where they shrink.
+
+    Args:
+        images: uint8 (C, H, W) or (N, C, H, W).
+        height, width: of the result, in pixels.
+
+    Returns:
+        uint8 (C, ``height``, ``width``), or N of them.
+    """
+    batch = images if images.ndim == 4 else images.unsqueeze(0)
+    resized = F.interpolate(batch, size=(height, width), mode="bilinear", antialias=True)
+    return resized if images.ndim == 4 else resized.squeeze(0)
+
+
+def encode_png(image: Tensor) -> bytes:
+    """Encode uint8 (1 or 3, H, W) as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    _to_pillow(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def save_image(image: Tensor, path: Path) -> None:
+    """Write uint8 (1 or 3, H, W) to ``path``, as JPEG or PNG by its suffix.
+
+    Raises:
+        InputError: another suffix, or a place that cannot be written.
+    """
+    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}.get(path.suffix.lower())
+    if kind is None:
+        raise InputError(f"pictures are not written as {path.suffix!r}", path, "use .png or .jpg")
+    try:
+        _to_pillow(image).save(path, kind, quality=95)
+    except OSError as error:
+        raise InputError(
+            f"the picture cannot be written: {error.strerror}", path, "choose another place"
+        ) from error
+
+
+def _to_pillow(image: Tensor) -> Image.Image:
+    pixels = image.permute(1, 2, 0).numpy()
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def _place(source: Path | bytes, name: str) -> str:
+    return name or (str(source) if isinstance(source, Path) else "")
+
+
+@contextmanager
+def _opened(source: Path | bytes, name: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
+    """The picture with its header read and checked; whatever a decoder raises becomes an InputError.
+
+    Pillow raises a dozen types of exception for files that are not what they claim, hence the breadth.
+    """
+    place = _place(source, name)
+    # The filter names only Pillow's modules: if threads leave it behind, nothing else falls silent.
+    with warnings.catch_warnings(), _stream(source, place) as stream:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        try:
+            image = Image.open(stream, formats=_FORMATS)
+            _check_header(image, place)
+            yield image, stream
+        except InputError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise _too_large(place) from error
+        except UnidentifiedImageError as error:
+            raise InputError(
+                "this is not a picture, or its header is damaged",
+                place,
+                f"use {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}, or remove the file",
+            ) from error
+        except Exception as error:
+            raise _damaged(error, place) from error
+
+
+def _stream(source: Path | bytes, place: str) -> BinaryIO:
+    """The bytes of a picture, checked for what can be known before reading them."""
+    if isinstance(source, bytes):
+        size, stream = len(source), io.BytesIO(source)
+    else:
+        if not source.exists():
+            raise InputError("there is no such file", place, "check the path")
+        if not source.is_file():
+            raise InputError("this is not a file", place, "give the path of one picture")
+        try:
+            size, stream = source.stat().st_size, source.open("rb")  # type: ignore[assignment]
+        except OSError as error:
+            raise InputError(
+                f"the file cannot be read: {error.strerror}", place, "check its permissions"
+            ) from error
+    if not 0 < size <= MAX_FILE_BYTES:
+        stream.close()
+        what = "the file is empty" if size == 0 else f"the file is larger than {MAX_FILE_BYTES >> 20} MiB"
+        raise InputError(what, place, "replace or remove it")
+    return stream
+
+
+def _check_header(image: Image.Image, place: str) -> None:
+    if image.format == "TIFF":
+        _silence_libtiff()
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(place)
+    if image.format not in _JPEG and getattr(image, "is_animated", False):
+        raise InputError(
+            "the file holds several pictures (frames or pages)", place, "save the one that is meant by itself"
+        )
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff from printing what Pillow raises anyway; its builds that hide the switch still print."""
+    library = ctypes.CDLL(_imaging.__file__)
+    for switch in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        if hasattr(library, switch):
+            getattr(library, switch)(None)
+
+
+def _too_large(place: str) -> InputError:
+    return InputError(f"the picture has more than {MAX_PIXELS:,} pixels", place, "make it smaller")
+
+
+def _damaged(error: Exception, place: str) -> InputError:
+    return InputError(
+        f"the picture is damaged or of a rare kind: {str(error) or type(error).__name__}",
+        place,
+        "save it again as PNG or JPEG, or remove it",
+    )
+
+
+def _orientation(image: Image.Image, stream: BinaryIO) -> int:
+    """The EXIF orientation 1..8; whatever else is written there counts as 1, upright."""
+    if image.format == "PNG" and "exif" not in image.info:
+        stream.seek(0)
+        # Pillow decodes all pixels to find a tag behind them: let it only if there is one.
+        if b"eXIf" not in stream.read():
+            return _valid_orientation(Image.Image.getexif(image))
+    return _valid_orientation(image.getexif())
+
+
+def _valid_orientation(exif: Image.Exif) -> int:
+    value = exif.get(ExifTags.Base.Orientation)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Undo the camera's rotation and mirroring (EXIF 2.3, tag 0x0112) of (H, W, C) pixels."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _decode_jpeg(image: Image.Image, stream: BinaryIO) -> NDArray[np.uint8] | None:
+    """(H, W, C) pixels by simplejpeg, or None if this JPEG needs Pillow."""
+    if image.mode not in ("L", "RGB"):
+        return None
+    stream.seek(0)
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            stream.read(), "GRAY" if image.mode == "L" else "RGB", strict=True
+        )
+    except ValueError as error:
+        if any(words in str(error).lower() for words in _JPEG_DAMAGE):
+            raise
+        return None  # a remark about bytes that do no harm
+    return pixels
+
+
+def _decode_with_pillow(image: Image.Image) -> NDArray[np.uint8]:
+    """(H, W, C) pixels of any picture, at 8 bits."""
+    image.load()
+    if image.mode.startswith(("I", "F")):
+        return _to_8_bits(image)[:, :, None]
+    mode = "L" if _is_grey(image) else "RGB"
+    if image.has_transparency_data:
+        page = Image.new("RGBA", image.size, "white")
+        pixels = np.array(Image.alpha_composite(page, image.convert("RGBA")).convert(mode))
+    else:
+        pixels = np.array(image.convert(mode))
+    return pixels.reshape(image.height, image.width, -1)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode not in ("P", "PA"):
+        return image.mode in _GREY_MODES
+    red, green, blue = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3).T
+    return bool((red == green).all() and (green == blue).all())
+
+
+def _to_8_bits(image: Image.Image) -> NDArray[np.uint8]:
+    """(H, W) grey of 16 bits or floating point, scaled to 0..255 so that white stays white."""
+    values = np.array(image)
+    white = 1.0 if image.mode == "F" else 65535.0
+    if image.mode == "F" and not (values.min() >= 0 and values.max() <= 1):  # also for NaN
+        raise ValueError("floating-point values outside 0..1")
+    if image.mode == "I" and image.format == "TIFF":  # in PNG and PPM, mode I holds 16 bits
+        raise ValueError("32-bit or signed whole numbers, whose white is unknown")
+    pixels: NDArray[np.uint8] = np.rint(values * np.float32(255 / white)).astype(np.uint8)
+    return pixels
+
+
+def _with_channels(image: Tensor, channels: int | None, place: str) -> Tensor:
+    if channels is None or channels == image.shape[0]:
+        return image
+    if channels == 3:
+        return image.repeat(3, 1, 1)
+    if not (torch.equal(image[0], image[1]) and torch.equal(image[1], image[2])):
+        raise InputError(
+            "the picture has colour, the model expects grey", place, "convert the picture to grey first"
+        )
+    return image[:1].contiguous()

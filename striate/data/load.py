@@ -1,0 +1,116 @@
+"""From a name, a folder or an archive to a data set: which format it is, and where named data lie."""
+
+import difflib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from striate.data import builtin
+from striate.data.archive import ARCHIVE_SUFFIXES, is_archive, open_archive
+from striate.data.catalog import CATALOG, CatalogEntry
+from striate.data.dataset import Dataset
+from striate.data.download import fetch
+from striate.data.formats import cifar_binary, idx, image_folder
+from striate.data.images import IMAGE_SUFFIXES
+from striate.errors import InputError
+
+_BUILT_IN: dict[str, Callable[[], Dataset]] = {
+    "digits": builtin.load_digits,
+    "photographs": builtin.load_photographs,
+}
+_READERS: dict[str, Callable[..., Dataset]] = {
+    "idx": idx.load,
+    "cifar-binary": cifar_binary.load,
+    "image-folder": image_folder.load,
+}
+
+
+def load_data(source: str | Path) -> Dataset:
+    """Load a data set.
+
+    Args:
+        source: a name of the catalogue, a folder, or a .zip, .tar, .tar.gz or .tgz archive. A plain name
+            of the catalogue means the catalogue, even where a folder has this name; "./mnist", or any
+            ``Path``, means the folder.
+
+    A catalogue name is looked for in the folder that ``STRIATE_DATA`` names, then in the cache
+    (``STRIATE_CACHE``, else ~/.cache/striate), then downloaded there unless ``STRIATE_OFFLINE`` is 1.
+
+    Raises:
+        InputError: no such data, a format that cannot be told, or faults that make it unusable.
+    """
+    if isinstance(source, str) and source in CATALOG:
+        return _load_named(source)
+    path = Path(source)
+    if path.is_dir():
+        return _READERS[_format_of_folder(path)](path)
+    if not path.exists():
+        raise _unknown(str(source))
+    if is_archive(path):
+        archive = open_archive(path)
+        return _READERS[_format_of_files(archive.files)](path, archive)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise InputError("one picture is no data set", path, "give a folder with a folder per class")
+    raise InputError(
+        f"{path.suffix or 'this'} is no kind of file that holds a data set",
+        path,
+        f"give a folder, or an archive ({', '.join(ARCHIVE_SUFFIXES)})",
+    )
+
+
+def _load_named(name: str) -> Dataset:
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]()
+    entry = CATALOG[name]
+    path = _find(name, entry)
+    dataset = _READERS[entry.format](path)
+    # IDX files hold no names; the names of other formats are those of the data that were found.
+    named = entry.format == "idx" and len(dataset.classes) == len(entry.classes)
+    return replace(
+        dataset,
+        name=name,
+        source=name,
+        why=f"{name} is a name of the catalogue, found at {path}; {dataset.why}",
+        classes=entry.classes if named else dataset.classes,
+    )
+
+
+def _find(name: str, entry: CatalogEntry) -> Path:
+    """The folder or archive that holds a named data set, after downloading it if need be."""
+    single = entry.files[0].name if len(entry.files) == 1 else ""
+    if own := os.environ.get("STRIATE_DATA"):
+        for candidate in filter(None, (f"{name}/{single}", name, f"{name}.zip", single)):
+            if (Path(own) / candidate).exists():
+                return Path(own) / candidate
+    cache = Path(os.environ.get("STRIATE_CACHE") or Path.home() / ".cache" / "striate")
+    folder = cache / "datasets" / name
+    fetch(entry.files, folder, offline=os.environ.get("STRIATE_OFFLINE") == "1")
+    return folder / single
+
+
+def _format_of_folder(path: Path) -> str:
+    try:
+        files = [file.name for file in path.iterdir()]
+    except OSError as error:
+        raise InputError(
+            f"the folder cannot be read: {error.strerror}", path, "check its permissions"
+        ) from error
+    return _format_of_files([*files, *map(str, path.glob(f"*/{cifar_binary.FIRST_FILE}"))])
+
+
+def _format_of_files(files: Sequence[str]) -> str:
+    """Which of ``_READERS`` takes a folder or archive with these files."""
+    if idx.is_idx(files):
+        return "idx"
+    return "cifar-binary" if cifar_binary.is_cifar_binary(files) else "image-folder"
+
+
+def _unknown(source: str) -> InputError:
+    close = difflib.get_close_matches(source.lower(), CATALOG, n=3)
+    advice = f"did you mean {' or '.join(close)}? " if close else ""
+    return InputError(
+        "there is no such folder, archive or data set",
+        source,
+        f"{advice}the catalogue has {', '.join(CATALOG)}",
+    )

@@ -1,0 +1,86 @@
+"""From a decoded picture to network input: part of the model, kept in its run folder.
+
+Shapes: N pictures, C channels, H and W height and width of the network input, h and w of the picture.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from striate.data.images import resize
+from striate.errors import InputError
+from striate.samples import Frame
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Everything that happens to a picture before the network sees it.
+
+    Attributes:
+        size: H, W in pixels.
+        channels: C, 1 for grey or 3 for RGB.
+        fit: "crop" scales the shorter side to the size and cuts the middle out; "letterbox" scales the
+            longer side to the size and sets it on black; "stretch" scales both sides.
+        margin: pixels of black border inside the size.
+        mean, std: per channel, of pixels in 0..1.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    fit: str
+    margin: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def frame(self, height: int, width: int) -> Frame:
+        """How a picture of (height, width) pixels lies in the network input."""
+        inner_height, inner_width = self._inner_size()
+        scale_y, scale_x = inner_height / height, inner_width / width
+        if self.fit != "stretch":
+            scale_y = scale_x = max(scale_y, scale_x) if self.fit == "crop" else min(scale_y, scale_x)
+            # Whole pixels: the scale that really happens is that of the rounded size.
+            scale_y = max(1, round(height * scale_y)) / height
+            scale_x = max(1, round(width * scale_x)) / width
+        offset_y = self.margin + (inner_height - round(height * scale_y)) // 2
+        offset_x = self.margin + (inner_width - round(width * scale_x)) // 2
+        return Frame(height, width, scale_y, scale_x, offset_y, offset_x)
+
+    def place(self, images: Tensor) -> tuple[Tensor, Frame]:
+        """Pictures of one size, uint8 (..., C, h, w) -> uint8 (..., C, H, W), and where they lie in it.
+
+        Raises:
+            InputError: the pictures do not have this model's number of channels.
+        """
+        channels, height, width = images.shape[-3:]
+        if channels != self.channels:
+            raise InputError(
+                f"the picture has {channels} channels, the model expects {self.channels}",
+                what_to_do="give it grey pictures" if self.channels == 1 else "give it RGB pictures",
+            )
+        frame = self.frame(height, width)
+        scaled = resize(images, round(height * frame.scale_y), round(width * frame.scale_x))
+        inner_height, inner_width = self._inner_size()
+        top, left = int(frame.offset_y) - self.margin, int(frame.offset_x) - self.margin
+        if top < 0 or left < 0:  # "crop": one side is longer than the input
+            scaled = scaled[..., -min(top, 0) :, -min(left, 0) :][..., :inner_height, :inner_width]
+        return self._pad_to_size(scaled, max(top, 0) + self.margin, max(left, 0) + self.margin), frame
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Pixels (N, C, H, W) in 0..255, uint8 or float -> float32 with the data's mean 0 and std 1."""
+        scale = torch.tensor([1 / (255 * std) for std in self.std], device=images.device).view(-1, 1, 1)
+        shift = torch.tensor(
+            [-mean / std for mean, std in zip(self.mean, self.std, strict=True)], device=images.device
+        ).view(-1, 1, 1)
+        return torch.addcmul(shift, images.float(), scale)
+
+    def _inner_size(self) -> tuple[int, int]:
+        return self.size[0] - 2 * self.margin, self.size[1] - 2 * self.margin
+
+    def _pad_to_size(self, images: Tensor, top: int, left: int) -> Tensor:
+        height, width = images.shape[-2:]
+        bottom, right = self.size[0] - top - height, self.size[1] - left - width
+        if not any((top, bottom, left, right)):
+            return images
+        return F.pad(images, (left, right, top, bottom))

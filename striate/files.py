@@ -1,0 +1,107 @@
+"""Files that are either whole or not there: written beside their place, flushed to disk, then renamed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from striate.errors import InputError
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Have ``write`` make a temporary file beside ``path``, flush it to disk and rename it to ``path``.
+
+    A process killed at any moment leaves either the old file or the new one.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.chmod(0o644)  # as any new file, whatever the writer asked for
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"cannot write {path.name}: {reason}",
+            path,
+            "free some space, or choose another folder with --out",
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """``text`` as a UTF-8 file, whole or not at all."""
+    write_atomically(path, lambda temporary: _write(temporary, text))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
+    """Tensors, and facts about them that JSON can hold, as one .safetensors file, whole or not at all.
+
+    A digest of all tensors is kept beside them, so that a file that was altered is found out.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    metadata = {"format": "pt", "facts": json.dumps(facts), "digest": digest(plain)}
+    write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts of a file that ``write_tensors`` made.
+
+    Raises:
+        InputError: the file is missing, is no such file, or was altered since it was written.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no {path.name}", path, "check that the folder is a run, or train again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"cannot read the tensors: {error}", path, "restore the file, or train again"
+        ) from None
+    if "facts" not in metadata or "digest" not in metadata:
+        raise InputError("the file holds tensors, but not a run's", path, "use a file that striate wrote")
+    if digest(tensors) != metadata["digest"]:
+        raise InputError(
+            "the file was altered since it was written", path, "restore the file, or train again"
+        )
+    return tensors, json.loads(metadata["facts"])
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of all tensors, in the order of their names."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows has no handle on a folder to flush
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,127 @@
+"""How measured values are worded, the same in the report and in the model card."""
+
+import math
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+METRIC_NAMES = {
+    "accuracy": "Accuracy",
+    "top5_accuracy": "Top-5 accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_precision": "Macro precision",
+    "macro_recall": "Macro recall",
+    "macro_f1": "Macro F1",
+    "calibration_error": "Calibration error",
+    "log_loss": "Log loss",
+}
+CAVEATS = {
+    "val": "There was no test split: the weights were chosen on these validation pictures, so the numbers "
+    "are a little better than on new ones.",
+    "train": "Nothing was held out: these are the pictures that the model learned from, so the numbers say "
+    "little about new ones.",
+}
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
+def metric_name(key: str) -> str:
+    """The name of a metric for a person: ``macro_f1`` -> ``Macro F1``."""
+    return METRIC_NAMES.get(key, label(key))
+
+
+def metric_value(key: str, value: float) -> str:
+    """A rate as a percentage, any other metric with four decimals; a dash if undefined."""
+    if math.isnan(value):
+        return "–"
+    rate = key.endswith("accuracy") or (key in METRIC_NAMES and key != "log_loss")
+    return percent(value) if rate else f"{value:.4f}"
+
+
+def results_table(results: dict[str, dict[str, float]]) -> tuple[list[str], list[list[str]]]:
+    """Every metric of every split that has any: the head and the rows of a table, in words."""
+    splits = [split for split, values in results.items() if values]
+    measured = dict.fromkeys(key for split in splits for key in results[split])
+    keys = [key for key in METRIC_NAMES if key in measured]
+    keys += [key for key in measured if key not in METRIC_NAMES]
+    rows = [
+        [metric_name(key), *(metric_value(key, results[split].get(key, math.nan)) for split in splits)]
+        for key in keys
+    ]
+    return ["Metric", *(split_name(split).capitalize() for split in splits)], rows
+
+
+def split_name(key: str) -> str:
+    """The name of a split for a person: ``val`` -> ``validation``."""
+    return SPLIT_NAMES.get(key, key)
+
+
+def percent(value: float) -> str:
+    """A fraction as a percentage with two decimals; never rounded up to 100%; a dash if undefined."""
+    if math.isnan(value):
+        return "–"
+    shown = f"{100 * value:.2f}%"
+    return "99.99%" if shown == "100.00%" and value < 1 else shown
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: ``1 picture``, ``2,000 pictures``, ``24 classes``."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def short_count(count: int) -> str:
+    """A count in full up to ten million, above it with three or four digits: ``138.4 M``."""
+    if count < 10**7:
+        return f"{count:,}"
+    return f"{count / 10**6:,.1f} M" if count < 10**9 else f"{count / 10**9:,.2f} G"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: ``42.0 s``, ``3 min 12 s``, ``1 h 02 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def dataset_name(data: dict[str, Any]) -> str:
+    """What a data set is called: its name, else the last part of where it came from; may be empty."""
+    return str(data.get("name") or PurePath(str(data.get("source", ""))).name)
+
+
+def writable(text: str) -> str:
+    """Text that UTF-8 can hold: stray bytes of a file name in a foreign encoding are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def label(key: str) -> str:
+    """The name of a setting for a person: ``learning_rate`` -> ``Learning rate``."""
+    words = key.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def plain(value: object) -> str:
+    """A plain value as a recipe would write it, strings without quotes."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "none"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value) or "none"
+    return str(value)
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested settings, in order, under dotted names."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value if value != {} else None

@@ -1,0 +1,416 @@
+"""The run folder: a trained network with everything it takes to use it again.
+
+    config.json         task, network, classes, preprocessing, data, recipe, versions
+    model.safetensors   the best weights
+    metrics.jsonl       one row per epoch
+    results.json        metrics of the best weights on the splits held out
+    report.html, README.md, checkpoint/
+
+``load_run`` needs the first two only.
+"""
+
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+import striate
+from striate.data.dataset import Dataset, JoinedImages, Split
+from striate.data.images import decode_image
+from striate.data.load import load_data
+from striate.data.loader import Loader, Pictures, prepare_pictures
+from striate.data.preprocessing import Preprocessing
+from striate.data.split import split_dataset
+from striate.errors import InputError
+from striate.files import read_tensors, write_atomically, write_tensors, write_text
+from striate.models.catalog import create_model
+from striate.recipe import Recipe
+from striate.runtime import channels_last
+from striate.samples import Batch
+from striate.tasks.classification import ClassificationTask
+from striate.tasks.task import Task
+from striate.train.loop import evaluate, predict_batches
+
+WEIGHTS = "model.safetensors"
+RESULTS = "results.json"
+
+
+class InputFacts(BaseModel):
+    """``Preprocessing`` as config.json holds it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    size: tuple[int, int]
+    channels: Literal[1, 3]
+    fit: Literal["crop", "stretch", "letterbox"]
+    margin: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class RunConfig(BaseModel):
+    """config.json: everything about a run that is not a number in a tensor."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    format: Literal["striate-run"] = "striate-run"
+    format_version: Literal[1] = 1
+    task: str
+    model: str
+    arguments: dict[str, Any]
+    classes: tuple[str, ...]
+    input: InputFacts
+    data: dict[str, Any]
+    seed: int
+    precision: Literal["fp32", "bf16"]
+    versions: dict[str, str]
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """A class name and its probability."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network, ready to use: ``predict`` pictures, ``evaluate`` data."""
+
+    path: Path
+    config: RunConfig
+    model: nn.Module
+    task: Task
+    preprocessing: Preprocessing
+    device: torch.device
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The K class names, in the order of the network's outputs."""
+        return self.config.classes
+
+    @property
+    def results(self) -> dict[str, dict[str, float]]:
+        """Metrics by split, as measured at the end of training."""
+        text = (self.path / RESULTS).read_text(encoding="utf-8")
+        results: dict[str, dict[str, float]] = json.loads(text)["results"]
+        return results
+
+    def predict(self, picture: str | Path | Tensor, count: int = 5) -> list[LabelScore]:
+        """The most probable classes of one picture, best first.
+
+        Args:
+            picture: a file, or pixels uint8 (C, H, W).
+            count: how many classes.
+
+        Raises:
+            InputError: the file is no picture, or its channels are not the network's.
+        """
+        return self.predict_all([picture], count)[0]
+
+    def predict_all(self, pictures: Sequence[str | Path | Tensor], count: int = 5) -> list[list[LabelScore]]:
+        """``predict`` for several pictures, computed in batches; they may be of different sizes."""
+        results = []
+        for prediction in self._predictions(pictures):
+            results.append([LabelScore(self.classes[label], score) for label, score in prediction.top(count)])
+        return results
+
+    def draw_all(self, pictures: Sequence[Path], folder: Path) -> None:
+        """Write a copy of each picture, with its prediction drawn into it, as PNG into ``folder``.
+
+        Raises:
+            InputError: two pictures have the same name, or the folder cannot be written.
+        """
+        names = [f"{picture.stem}.png" for picture in pictures]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"two pictures would both be drawn as {repeated[0]}", folder, "draw them apart")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(folder, error) from None
+        for picture, name, prediction in zip(pictures, names, self._predictions(pictures), strict=True):
+            image = decode_image(picture, channels=self.preprocessing.channels)
+            drawn = self.task.draw(image, prediction)
+            write_atomically(folder / name, lambda path, drawn=drawn: drawn.save(path, "PNG"))  # type: ignore[misc]
+
+    def evaluate(self, data: str | Path | Dataset | None = None, split: str | None = None) -> dict[str, Any]:
+        """Metrics on a split: {"split", "num_samples", "metrics"}.
+
+        Args:
+            data: what ``load_data`` takes; None: the data of the training run, which must not have changed.
+            split: "train", "val", "test", or "all"; None: the test split, or all where data have no splits.
+
+        Raises:
+            InputError: there is no such split, or the classes are not this run's.
+        """
+        name, chosen = self.choose_split(data, split)
+        pictures, faults = self.pictures(chosen)
+        if faults:
+            raise InputError(f"{len(faults)} pictures cannot be read: {faults[0].what}", faults[0].name)
+        metrics = evaluate(self.predicted(self.batches(pictures)), self.task, self.task.metrics())
+        return {"split": name, "num_samples": len(pictures), "metrics": metrics}
+
+    def choose_split(self, data: str | Path | Dataset | None, split: str | None) -> tuple[str, Split]:
+        """The split to evaluate, its class ids turned into this run's."""
+        own = data is None
+        dataset = self.training_data() if own else data if isinstance(data, Dataset) else load_data(str(data))
+        if not own and dataset.fingerprint() == self.config.data["fingerprint"]:
+            dataset = self.split(dataset)
+        splits = dict(dataset.splits)
+        if split is None:
+            split = "test" if "test" in splits else "all"
+        if split == "all":
+            images = JoinedImages([part.images for part in splits.values()])
+            splits["all"] = Split(images, torch.cat([part.targets for part in splits.values()]))
+        if split not in splits:
+            known = ", ".join([*splits, "all"])
+            raise InputError(f"the data have no split called {split!r}", dataset.source, f"--split {known}")
+        return split, self._with_own_labels(splits[split], dataset)
+
+    def training_data(self) -> Dataset:
+        """The data of the training run, split as they were then.
+
+        Raises:
+            InputError: they are gone, or not the same any more.
+        """
+        dataset = load_data(self.config.data["source"])
+        if dataset.fingerprint() != self.config.data["fingerprint"]:
+            raise InputError(
+                "the data changed since this run was trained, so its split cannot be told any more",
+                dataset.source,
+                "name the data to evaluate: striate evaluate RUN DATA",
+            )
+        return self.split(dataset)
+
+    def split(self, dataset: Dataset) -> Dataset:
+        """``dataset`` split as this run's recipe says."""
+        return apply_split(dataset, self.config.recipe)
+
+    def pictures(self, split: Split) -> tuple[Pictures, list[Any]]:
+        """The pictures of a split as network input, and the faults of those that cannot be read."""
+        settings = self.config.recipe.data
+        return prepare_pictures(split, self.preprocessing, settings.memory_mb * 2**20, settings.workers)
+
+    def batches(self, pictures: Pictures) -> Any:
+        """The pictures in their own order, in batches for evaluation."""
+        return Loader(pictures, self.config.recipe.evaluate.batch_size).batches()
+
+    def predicted(self, batches: Any) -> Any:
+        """Batch, outputs and predictions for each batch; exact fp32."""
+        mirror = self.config.recipe.evaluate.mirror
+        return predict_batches(self.model, self.task, batches, self.prepare, "fp32", mirror)
+
+    def prepare(self, batch: Batch) -> Tensor:
+        """Network input (N, C, H, W), float32, on the run's device."""
+        return to_input(self.preprocessing.normalize(batch.images.to(self.device)))
+
+    def place(self, picture: str | Path | Tensor) -> tuple[Tensor, Any]:
+        """One picture as uint8 (C, H, W) of the network's input size, and its frame."""
+        if isinstance(picture, Tensor):
+            return self.preprocessing.place(picture)
+        return self.preprocessing.place(decode_image(Path(picture), channels=self.preprocessing.channels))
+
+    def _predictions(self, pictures: Sequence[str | Path | Tensor]) -> Iterator[Any]:
+        size = self.config.recipe.evaluate.batch_size
+        for start in range(0, len(pictures), size):
+            placed = [self.place(picture) for picture in pictures[start : start + size]]
+            batch = Batch(
+                images=torch.stack([image for image, _ in placed]),
+                targets=None,
+                indices=torch.arange(len(placed)),
+                names=[],
+                frames=[frame for _, frame in placed],
+            )
+            for _, _, predictions in self.predicted([batch]):
+                yield from predictions
+
+    def _with_own_labels(self, split: Split, dataset: Dataset) -> Split:
+        if dataset.classes == self.classes:
+            return split
+        if unknown := [name for name in dataset.classes if name not in self.classes]:
+            raise InputError(
+                f"the data have classes that the run does not know: {', '.join(unknown[:5])}",
+                dataset.source,
+                f"the run knows {', '.join(self.classes[:10])}",
+            )
+        own = torch.tensor([self.classes.index(name) for name in dataset.classes])
+        return Split(split.images, own[split.targets])
+
+
+def to_input(images: Tensor) -> Tensor:
+    """In the memory layout that convolutions like best."""
+    return images.contiguous(memory_format=torch.channels_last) if channels_last() else images
+
+
+def place_model(model: nn.Module, device: torch.device) -> nn.Module:
+    """On its device, in the memory layout that convolutions like best."""
+    if channels_last():
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(device)
+
+
+def apply_split(dataset: Dataset, recipe: Recipe) -> Dataset:
+    """Train, val and test as the recipe's data section says."""
+    settings = recipe.data
+    return split_dataset(dataset, settings.fractions, settings.seed, settings.val_fraction)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``name``; "auto" takes an accelerator if there is one.
+
+    Raises:
+        InputError: no such device here.
+    """
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return accelerator or torch.device("cpu")
+    try:
+        torch.empty(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"no device {name!r} here: {reason}", "--device", "striate doctor") from None
+
+
+def current_versions() -> dict[str, str]:
+    """Of what decides the numbers."""
+    return {
+        "striate": striate.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def build(config: RunConfig, class_weights: Tensor | None = None) -> tuple[nn.Module, Task]:
+    """The network, with fresh weights, and the task of a run."""
+    backbone = create_model(
+        config.model, num_classes=len(config.classes), in_channels=config.input.channels, **config.arguments
+    )
+    task = ClassificationTask(config.classes, config.recipe.loss.label_smoothing, class_weights)
+    return task.build(backbone, config.classes), task
+
+
+def start_run_folder(path: Path, config: RunConfig) -> None:
+    """Make the folder with its config.json in it, whole or not at all.
+
+    Raises:
+        InputError: the folder exists and is not empty, or cannot be made.
+    """
+    check_run_folder(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    try:
+        write_text(temporary / "config.json", config.model_dump_json(indent=2) + "\n")
+        temporary.chmod(0o755)
+        temporary.replace(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def check_run_folder(path: Path) -> None:
+    """Find out early whether a run folder can be made at ``path``; nothing stays behind.
+
+    Raises:
+        InputError: the folder exists and is not empty, or cannot be made.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        advice = f"choose another folder with --out, or go on with: striate train --resume {path}"
+        raise InputError("the folder exists already and is not empty", path, advice)
+    if path.exists() and not path.is_dir():
+        raise InputError("there is a file of that name", path, "choose another folder with --out")
+    ancestor = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=ancestor):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write there: {error.strerror}", path, "choose another folder with --out")
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """The network's values as model.safetensors in the run folder ``path``."""
+    write_tensors(path / WEIGHTS, model.state_dict(), {})
+
+
+def read_config(path: str | Path) -> RunConfig:
+    """config.json of a run folder.
+
+    Raises:
+        InputError: the folder is no run, or its config.json was altered beyond reading.
+    """
+    path = Path(path)
+    file = path / "config.json"
+    if not path.is_dir():
+        raise InputError("there is no such run folder", path, "`striate train DATA` makes one")
+    if not file.is_file():
+        raise InputError(
+            "the folder is not a run: it has no config.json", path, "name a folder that train made"
+        )
+    try:
+        return RunConfig.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"config.json is not JSON: {error}", file, "restore the file") from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        setting = ".".join(str(part) for part in fault["loc"]) or "the file"
+        raise InputError(
+            f"config.json is not a run's: {setting}: {fault['msg']}", file, "restore the file"
+        ) from None
+
+
+def load_run(path: str | Path, device: str = "auto") -> Run:
+    """A trained network from its run folder.
+
+    Raises:
+        InputError: a file is missing, foreign or altered.
+    """
+    path = Path(path)
+    config = read_config(path)
+    model, task = build(config)
+    tensors, _ = read_tensors(path / WEIGHTS)
+    load_weights(model, tensors, path / WEIGHTS)
+    place = choose_device(device)
+    preprocessing = Preprocessing(**dict(config.input))
+    return Run(path, config, place_model(model, place).eval(), task, preprocessing, place)
+
+
+def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:
+    """Give ``model`` the values of ``tensors``, which must be exactly its own.
+
+    Raises:
+        InputError: naming the first tensor that is missing, foreign or of another shape.
+    """
+    own = model.state_dict()
+    for name in sorted(own.keys() | tensors.keys()):
+        if name not in tensors:
+            fault = f"the weights lack {name}"
+        elif name not in own:
+            fault = f"the weights hold {name}, which the network does not have"
+        elif tensors[name].shape != own[name].shape:
+            fault = f"{name} is {tuple(tensors[name].shape)}, the network's is {tuple(own[name].shape)}"
+        else:
+            continue
+        raise InputError(fault, where, "restore config.json and model.safetensors of the same run")
+    model.load_state_dict(tensors)
+
+
+def input_facts(preprocessing: Preprocessing) -> InputFacts:
+    """``preprocessing`` as config.json holds it."""
+    return InputFacts(**asdict(preprocessing))

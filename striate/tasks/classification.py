@@ -1,0 +1,107 @@
+"""Classification: one label per picture, by a softmax over the logits.
+
+Outputs: ``{"logits": float (N, K)}``. Targets: int64 (N,) class ids. Predictions: ``Classification``.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor, nn
+
+from striate.metrics.classification import ClassificationMetric
+from striate.models.backbone import Backbone
+from striate.samples import Classification, Frame
+from striate.tasks.task import Outputs, Task
+
+
+class Classifier(nn.Module):
+    """A backbone whose own head gives the logits."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Pictures (N, C, H, W), float -> logits (N, K)."""
+        return {"logits": self.backbone(images)}
+
+
+class ClassificationTask(Task):
+    """Cross-entropy, with label smoothing (Szegedy et al. 2015, section 7) and class weights.
+
+    Args:
+        classes: the K class names.
+        label_smoothing: share of the target spread evenly over all classes.
+        class_weights: float (K,) or None. Scaled by the caller so that they average 1 over the training
+            pictures; the loss is a plain mean, so it does not depend on how a batch is divided.
+    """
+
+    name = "classification"
+    monitor = "accuracy"
+
+    def __init__(
+        self, classes: Sequence[str], label_smoothing: float = 0.0, class_weights: Tensor | None = None
+    ) -> None:
+        self.classes = tuple(classes)
+        self.label_smoothing = label_smoothing
+        self.class_weights = class_weights
+
+    def build(self, backbone: Backbone, classes: Sequence[str]) -> nn.Module:
+        """The backbone; its head has one unit per class already."""
+        return Classifier(backbone)
+
+    def loss(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
+        """The mean cross-entropy of the batch, in nats: {"loss": ()}."""
+        weights = None if self.class_weights is None else self.class_weights.to(targets.device)
+        losses = F.cross_entropy(
+            outputs["logits"].float(),
+            targets,
+            weights,
+            reduction="none",
+            label_smoothing=self.label_smoothing,
+        )
+        return {"loss": losses.mean()}
+
+    def scores(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
+        """The accuracy of the batch: {"accuracy": ()}."""
+        return {"accuracy": (outputs["logits"].argmax(1) == targets).double().mean()}
+
+    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Classification]:
+        """One ``Classification`` per picture."""
+        return [Classification(probs) for probs in outputs["logits"].float().softmax(1).cpu()]
+
+    def metrics(self) -> ClassificationMetric:
+        """Accuracy, precision and recall, calibration, confusion."""
+        return ClassificationMetric(len(self.classes))
+
+    def mirror(self, outputs: Outputs, mirrored: Outputs) -> Outputs:
+        """The mean of both logits: the geometric mean of both probabilities."""
+        return {"logits": (outputs["logits"].float() + mirrored["logits"].float()) / 2}
+
+    def draw(
+        self, image: Tensor, prediction: Classification, target: int | None = None, side: int = 256
+    ) -> Image.Image:
+        """The picture, at least ``side`` pixels wide, above its three most probable classes."""
+        mode = "L" if image.shape[0] == 1 else "RGB"
+        pixels = image.permute(1, 2, 0).contiguous().numpy()
+        picture = Image.fromarray(pixels[..., 0] if mode == "L" else pixels, mode).convert("RGB")
+        scale = max(1, -(-side // picture.width))
+        picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+        font = ImageFont.load_default(size=14)
+        lines = [f"{score:6.1%}  {self.classes[label]}" for label, score in prediction.top(3)]
+        if target is not None:
+            lines.append(f"true: {self.classes[target]}")
+        sheet = Image.new("RGB", (picture.width, picture.height + 20 * len(lines) + 8), "white")
+        sheet.paste(picture, (0, 0))
+        pen = ImageDraw.Draw(sheet)
+        for row, line in enumerate(lines):
+            pen.text((8, picture.height + 4 + 20 * row), line, fill="black", font=font)
+        return sheet
+
+
+def balanced_class_weights(targets: Tensor, num_classes: int) -> Tensor:
+    """Weights float (K,) inverse to the class counts of targets (n,), with mean 1 over the pictures."""
+    counts = torch.bincount(targets, minlength=num_classes).clamp_min(1)
+    return (len(targets) / (num_classes * counts)).float()

@@ -1,0 +1,58 @@
+"""The contract of a vision task: what it adds to a backbone.
+
+Model, loss and decoding are three things joined by a dictionary of named tensors. Training, evaluation,
+reports and servers know a task only through this page.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from PIL import Image
+from torch import Tensor, nn
+
+from striate.metrics.metric import Metric
+from striate.models.backbone import Backbone
+from striate.samples import Frame
+
+Outputs = dict[str, Tensor]  # what a task's module returns; each task documents its keys
+
+
+class Task(ABC):
+    """What training, evaluation, prediction and reports need to know of one vision task.
+
+    Attributes:
+        name: the word for it on the command line.
+        monitor: the metric that tells the best weights; higher is better.
+    """
+
+    name: ClassVar[str]
+    monitor: ClassVar[str]
+
+    @abstractmethod
+    def build(self, backbone: Backbone, classes: Sequence[str]) -> nn.Module:
+        """Backbone and head as one module: pictures (N, C, H, W) -> ``Outputs``."""
+
+    @abstractmethod
+    def loss(self, outputs: Outputs, targets: Any) -> dict[str, Tensor]:
+        """Named scalar terms; "loss" is their weighted sum."""
+
+    @abstractmethod
+    def scores(self, outputs: Outputs, targets: Any) -> dict[str, Tensor]:
+        """Cheap scalar measures of a training batch, for the log only."""
+
+    @abstractmethod
+    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Any]:
+        """One prediction per picture, in pixels of the picture itself."""
+
+    @abstractmethod
+    def metrics(self) -> Metric:
+        """A fresh metric for predictions and targets of this task."""
+
+    @abstractmethod
+    def mirror(self, outputs: Outputs, mirrored: Outputs) -> Outputs:
+        """Joins the outputs for pictures with the outputs for their mirror images."""
+
+    @abstractmethod
+    def draw(self, image: Tensor, prediction: Any, target: Any = None) -> Image.Image:
+        """The picture uint8 (C, H, W) with what was predicted, and what is true, drawn into it."""

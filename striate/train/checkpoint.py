@@ -1,0 +1,127 @@
+"""The training state: all that the next step depends on, saved so that a killed run goes on exactly."""
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.errors import InputError
+from striate.files import read_tensors, write_tensors
+from striate.train.ema import ExponentialMovingAverage
+
+
+@dataclass
+class TrainingState:
+    """Model, average, optimizer, and the place in the run.
+
+    Attributes:
+        epoch: epochs completed; ``batch``: batches of the next epoch done; ``step``: optimizer steps done.
+        sums: of the running epoch's named loss terms and scores, weighted by pictures; "pictures" counts.
+        micro_batches: parts in which a batch is computed; grows when memory runs out.
+        history: one row per completed epoch, as in metrics.jsonl.
+        best: the best value of the monitored metric, None before the first validation.
+        stale: epochs since then.
+        seconds: spent training, over all resumes.
+        finished: the run is over and its report is written.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    ema: ExponentialMovingAverage | None = None
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    micro_batches: int = 1
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: float | None = None
+    stale: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+
+    @property
+    def judged_model(self) -> nn.Module:
+        """The network that is evaluated and kept: the average if there is one."""
+        return self.ema.model if self.ema else self.model
+
+
+PLACE = ("epoch", "batch", "step", "sums", "micro_batches", "history", "best", "stale", "seconds", "finished")
+
+
+def save_checkpoint(path: Path, state: TrainingState) -> None:
+    """Write the whole state and every random state to one file, whole or not at all."""
+    tensors = {f"model/{name}": tensor for name, tensor in state.model.state_dict().items()}
+    if state.ema:
+        tensors |= {f"ema/{name}": tensor for name, tensor in state.ema.model.state_dict().items()}
+    optimizer = state.optimizer.state_dict()
+    for index, slots in optimizer["state"].items():
+        tensors |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items() if value is not None}
+    random_states, random_facts = _capture_random_states()
+    facts = {name: getattr(state, name) for name in PLACE}
+    facts |= {"random": random_facts, "param_groups": optimizer["param_groups"]}
+    path.parent.mkdir(exist_ok=True)
+    write_tensors(path, tensors | random_states, facts)
+
+
+def load_checkpoint(path: Path, state: TrainingState) -> None:
+    """Bring ``state``, built as for a new run, and every random state to what the file holds.
+
+    Raises:
+        InputError: the file is missing, altered, or belongs to another network.
+    """
+    tensors, facts = read_tensors(path)
+    _load_module(state.model, tensors, "model/", path)
+    if state.ema:
+        _load_module(state.ema.model, tensors, "ema/", path)
+    _load_optimizer(state.optimizer, tensors, facts["param_groups"])
+    for name in PLACE:
+        setattr(state, name, facts[name])
+    _restore_random_states(tensors, facts["random"])
+
+
+def _load_module(module: nn.Module, tensors: dict[str, Tensor], prefix: str, path: Path) -> None:
+    own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    try:
+        module.load_state_dict(own)
+    except RuntimeError as error:
+        fault = str(error).splitlines()[-1].strip()
+        raise InputError(f"the checkpoint belongs to another network: {fault}", path) from None
+
+
+def _load_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], param_groups: list[dict[str, Any]]
+) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer/"):
+            _, index, slot = name.split("/")
+            parameter = parameters[int(index)]
+            if tensor.shape == parameter.shape:  # fused steps need the parameter's own memory layout
+                tensor = torch.empty_like(parameter.detach()).copy_(tensor)
+            slots.setdefault(int(index), {})[slot] = tensor
+    optimizer.load_state_dict({"state": slots, "param_groups": param_groups})
+
+
+def _capture_random_states() -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors = {"random/torch": torch.get_rng_state()}
+    for index, state in enumerate(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []):
+        tensors[f"random/cuda/{index}"] = state
+    name, keys, *rest = np.random.get_state()
+    tensors["random/numpy"] = torch.from_numpy(np.asarray(keys).astype(np.int64))
+    return tensors, {"python": random.getstate(), "numpy": [name, *rest]}
+
+
+def _restore_random_states(tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    torch.set_rng_state(tensors["random/torch"])
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        if f"random/cuda/{index}" in tensors:
+            torch.cuda.set_rng_state(tensors[f"random/cuda/{index}"], index)
+    version, keys, gauss = facts["python"]
+    random.setstate((version, tuple(keys), gauss))
+    name, *rest = facts["numpy"]
+    np.random.set_state((name, tensors["random/numpy"].numpy().astype(np.uint32), *rest))

@@ -1,0 +1,62 @@
+"""Training curves for TensorBoard."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate.errors import InputError
+
+if TYPE_CHECKING:
+    from striate.train.checkpoint import TrainingState
+
+
+class TensorBoardLogger:
+    """Writes the rows of metrics.jsonl as TensorBoard scalars.
+
+    Args:
+        folder: where the event file goes; made if absent.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # slow to import, and an extra
+        except ImportError as error:
+            raise InputError(
+                "TensorBoard is not installed", what_to_do="pip install 'striate[logging]'"
+            ) from error
+        self._writer = SummaryWriter(str(folder))
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Write every number of ``row`` at its ``step``: ``{"val": {"loss": 0.4}}`` becomes ``val/loss``.
+
+        The row is on disk when this returns, so a killed run keeps what it has logged.
+        """
+        for tag, value in _scalars(row):
+            if tag != "step":
+                self._writer.add_scalar(tag, value, row["step"])
+        self._writer.flush()
+
+    def start(self, state: "TrainingState", epochs: int, steps_per_epoch: int, note: str) -> None:
+        """Nothing is measured before the first epoch."""
+
+    def step(self, state: "TrainingState", loss: float) -> None:
+        """Single steps are not logged: an epoch's mean says more and costs nothing."""
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """Log the row of a finished epoch."""
+        self.log(row)
+
+    def close(self) -> None:
+        """Finish the event file."""
+        self._writer.close()
+
+
+def _scalars(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            yield from _scalars(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", value

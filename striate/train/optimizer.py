@@ -1,0 +1,68 @@
+"""Optimizers and gradient clipping: how a gradient becomes a step."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.recipe import OptimizerSettings
+
+
+def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """One of torch's optimizers over the trainable parameters of ``model``.
+
+    Weight decay leaves out biases and normalization weights (every parameter of fewer than two
+    dimensions) unless ``decay_all`` is set. Adam's decay is its classic L2 term, AdamW's and Nadam's is
+    decoupled (Loshchilov and Hutter 2017).
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in parameters if settings.decay_all or p.ndim >= 2]
+    others = [p for p in parameters if not (settings.decay_all or p.ndim >= 2)]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    lr, decay, eps, betas = settings.lr, settings.weight_decay, settings.eps, settings.betas
+    match settings.name:
+        case "sgd":
+            nesterov = settings.nesterov and settings.momentum > 0
+            return torch.optim.SGD(
+                groups, lr, settings.momentum, weight_decay=decay, nesterov=nesterov, fused=True
+            )
+        case "adam":
+            return torch.optim.Adam(groups, lr, betas, eps, decay, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr, betas, eps, decay, fused=True)
+        case "nadam":
+            return torch.optim.NAdam(groups, lr, betas, eps, decay, decoupled_weight_decay=True, foreach=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(
+                groups, lr, settings.smoothing, eps, decay, settings.momentum, foreach=True
+            )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """The same learning rate for every parameter group."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def clip_gradients(
+    parameters: Iterable[nn.Parameter], clip_value: float | None, clip_norm: float | None
+) -> Tensor:
+    """Clip gradients in place, by value first and then by their common norm.
+
+    By value each element is cut to [-clip_value, clip_value], which turns the gradient; by norm the
+    whole gradient is scaled down to ``clip_norm``, which keeps its direction.
+
+    Returns:
+        The common L2 norm before clipping by norm, float (): not finite if any element is not.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if clip_value is not None:
+        torch._foreach_clamp_min_(gradients, -clip_value)
+        torch._foreach_clamp_max_(gradients, clip_value)
+    if clip_norm is not None:
+        bounded = norm if clip_value is None else torch.nn.utils.get_total_norm(gradients)
+        torch._foreach_mul_(gradients, (clip_norm / (bounded + 1e-12)).clamp(max=1.0))
+    return norm
