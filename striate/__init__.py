@@ -7,17 +7,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from striate.api import create_model, load_data, load_run, train
+    from striate.api import train
+    from striate.data.load import load_data
     from striate.errors import InputError
+    from striate.models.catalog import create_model
+    from striate.run import load_run
 
 __version__ = "0.1.0"
 __all__ = ["InputError", "__version__", "create_model", "load_data", "load_run", "train"]
 
 _HOMES = {
     "InputError": "striate.errors",
-    "create_model": "striate.api",
-    "load_data": "striate.api",
-    "load_run": "striate.api",
+    "create_model": "striate.models.catalog",
+    "load_data": "striate.data.load",
+    "load_run": "striate.run",
     "train": "striate.api",
 }
 

@@ -1,4 +1,4 @@
-"""What ``import striate`` offers: load_data, create_model, train, load_run.
+"""Training from pictures to report: the parts put together, once.
 
     data -> preprocessing -> network -> fit -> judge -> report
 
@@ -21,7 +21,7 @@ from striate.data.preprocessing import Preprocessing
 from striate.errors import InputError
 from striate.files import read_tensors
 from striate.judge import judge
-from striate.models.catalog import create_model, model_facts
+from striate.models.catalog import model_facts
 from striate.recipe import Recipe, load_recipe
 from striate.run import (
     Run,
@@ -51,7 +51,7 @@ from striate.train.optimizer import build_optimizer
 from striate.train.precision import resolve_precision
 from striate.train.schedule import build_schedule
 
-__all__ = ["create_model", "load_data", "load_run", "resume", "train"]
+__all__ = ["resume", "train"]
 
 Reading = Callable[[str, int], Callable[[int], None]]  # split name, pictures -> told how many were read
 

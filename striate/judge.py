@@ -9,7 +9,7 @@ from striate.files import write_text
 from striate.metrics.classification import ClassificationMetric
 from striate.model_card import write_model_card
 from striate.report import Mistake, ReportFacts, write_report
-from striate.run import RESULTS, Run
+from striate.run import RECIPE, RESULTS, Run
 from striate.train.checkpoint import TrainingState
 from striate.train.loop import evaluate
 
@@ -55,7 +55,7 @@ def judge(run: Run, pictures: dict[str, Pictures], faults: list[Fault], state: T
         versions=config.versions,
         precision=config.precision,
         seed=config.seed,
-        command=f"striate train --resume {run.path.name}",
+        command=f"striate train --config {run.path / RECIPE} --out NEW",
     )
     write_report(run.path / "report.html", facts)
     write_model_card(run.path / "README.md", facts)

@@ -3,6 +3,7 @@
     config.json         task, network, classes, preprocessing, data, recipe, versions
     model.safetensors   the best weights
     metrics.jsonl       one row per epoch
+    recipe.toml         all settings: `striate train --config` does the same again
     results.json        metrics of the best weights on the splits held out
     report.html, README.md, checkpoint/
 
@@ -42,6 +43,7 @@ from striate.train.loop import evaluate, predict_batches
 
 WEIGHTS = "model.safetensors"
 RESULTS = "results.json"
+RECIPE = "recipe.toml"
 
 
 class InputFacts(BaseModel):
@@ -314,6 +316,7 @@ def start_run_folder(path: Path, config: RunConfig) -> None:
         raise _unwritable(path, error) from None
     try:
         write_text(temporary / "config.json", config.model_dump_json(indent=2) + "\n")
+        write_text(temporary / RECIPE, config.recipe.to_toml())
         temporary.chmod(0o755)
         temporary.replace(path)
     except BaseException:

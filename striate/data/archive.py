@@ -92,6 +92,10 @@ class TarArchive(Archive):
         try:
             with tarfile.open(path, "r:") as tar:
                 members = tar.getmembers()
+            with path.open("rb") as file:
+                file.seek(tar.offset)
+                if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                    raise EOFError("it is cut off")  # tarfile says nothing if that is between two files
         except (tarfile.TarError, OSError, ValueError, EOFError) as error:
             raise _damaged(error, str(path)) from error
         for member in members:

@@ -22,6 +22,7 @@ How a file's own conventions become plain RGB or grey:
 
 import ctypes
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, _imagi
 from torch import Tensor
 
 from striate.errors import InputError
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its remarks are for who asks, not for stderr
 
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 2**30
@@ -116,6 +119,8 @@ def resize(images: Tensor, height: int, width: int) -> Tensor:
     Returns:
         uint8 (C, ``height``, ``width``), or N of them.
     """
+    if images.shape[-2:] == (height, width):
+        return images
     batch = images if images.ndim == 4 else images.unsqueeze(0)
     resized = F.interpolate(batch, size=(height, width), mode="bilinear", antialias=True)
     return resized if images.ndim == 4 else resized.squeeze(0)

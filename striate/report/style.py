@@ -74,6 +74,7 @@ figcaption { padding-top: 0.6rem; }
 caption::before, figcaption::before, .caption::before { font-weight: 600; color: var(--ink); }
 caption::before, .caption::before { counter-increment: table; content: "Table " counter(table) ". "; }
 figcaption::before { counter-increment: figure; content: "Figure " counter(figure) ". "; }
+.pair .caption { width: 0; min-width: max(100%, min(24rem, 85vw)); }  /* as wide as its matrix */
 .uncounted caption { display: none; }
 thead { border-bottom: 1px solid var(--ink); }
 table:not(.confusion):not(.facts) { border-top: 1px solid var(--ink); border-bottom: 1px solid var(--ink); }
@@ -166,6 +167,8 @@ details table { margin: 0 0 1rem 1.1rem; width: calc(100% - 1.1rem); }
   .headline dd:not(.note) { font-size: 1.6rem; }
   th, td { padding: 0.32rem 0.35rem; }
   .bars, .pairs { font-size: 0.8rem; }
+  tbody th[scope="row"] { min-width: 4.5rem; }
+  .bars th, .bars td { padding: 0.32rem 0.25rem; }
   .bars .bar { background-position: 0.35rem calc(100% - 1px); background-size: calc(100% - 0.7rem) 4px; }
   .bars .bar { width: auto; }
   .bars td, .bars th { padding-bottom: 0.55rem; }

@@ -171,8 +171,10 @@ def _split_folders(listing: Listing, path: Path) -> dict[str, str]:
             path,
             "keep either splits or classes there",
         )
-    if len(set(found.values())) < len(found):
-        raise InputError(f"two folders mean the same split: {', '.join(found)}", path, "join them")
+    for split in set(found.values()):
+        same = [top for top in found if found[top] == split]
+        if len(same) > 1:
+            raise InputError(f"several folders mean the same split: {', '.join(same)}", path, "join them")
     if "train" not in found.values():
         raise InputError(f"there is no train folder beside {', '.join(found)}", path, "add one")
     order = ("train", "val", "test")
