@@ -1,0 +1,188 @@
+"""Training and feeding, Striate against the stock way: python benchmarks/training.py [--rounds N] [NAME ...]
+
+The stock way is what a PyTorch tutorial writes: pictures as PIL objects in a DataLoader that converts
+and normalizes them one by one, NCHW fp32, torch's own run-time settings. Striate's is what
+``striate train`` does: one uint8 tensor, batched augmentation, channels_last, bf16 where the processor
+has it, ``runtime.prepare``. Both sides train the same network on the same pictures with the same
+augmentation (a shift), batch size and optimizer.
+
+The two sides are processes that stay alive and take turns, a few batches each, so that a neighbour on the
+machine disturbs both alike. Printed are the median ratio of the rounds (stock time / Striate's) and the
+quartiles; never times.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+BATCH = 64
+COUNT = 4096  # pictures
+JOBS = {"feed": 40, "fashion_cnn": 6, "compact_cnn": 10, "lenet5": 20}  # batches a turn
+
+
+def main() -> None:
+    """Run the comparisons and print one line for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(JOBS)}")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--workers", type=int, default=0, help="of the stock DataLoader")
+    parser.add_argument("--serve", nargs=2, metavar=("SIDE", "JOB"), help="be one side")
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve(*arguments.serve, workers=arguments.workers)
+        return
+    print(f"{'stock / striate, ' + str(arguments.rounds) + ' rounds':32} ratio  quartiles")
+    for job in arguments.names or JOBS:
+        compare(job, arguments.rounds, arguments.workers)
+
+
+def compare(job: str, rounds: int, workers: int) -> None:
+    """Let both sides take turns, and print the ratio."""
+    sides = [start("stock", job, workers), start("striate", job, workers)]
+    for side in sides:
+        turn(side)  # the first one builds kernels
+    ratios = []
+    for number in range(rounds):
+        order = sides if number % 2 == 0 else sides[::-1]
+        seconds = {id(side): turn(side) for side in order}
+        ratios.append(seconds[id(sides[0])] / seconds[id(sides[1])])
+    for side in sides:
+        side.stdin.close()
+        side.wait()
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    print(f"{job:32} {middle:5.2f}  {low:.2f}-{high:.2f}", flush=True)
+
+
+def start(side: str, job: str, workers: int) -> subprocess.Popen[str]:
+    """One side as a process that waits for its turns."""
+    foreign = ("OMP_", "GOMP_", "MKL_", "STRIATE_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    command = [sys.executable, __file__, "--workers", str(workers), "--serve", side, job]
+    return subprocess.Popen(command, env=clean, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def turn(side: subprocess.Popen[str]) -> float:
+    """Seconds that the side needs for its batches."""
+    side.stdin.write("go\n")
+    side.stdin.flush()
+    return float(json.loads(side.stdout.readline()))
+
+
+def serve(side: str, job: str, workers: int) -> None:
+    """Do ``JOBS[job]`` batches for each line of standard input, and print the seconds."""
+    step = stock_steps(job, workers) if side == "stock" else striate_steps(job)
+    for _ in sys.stdin:
+        begin = time.perf_counter()
+        for _ in range(JOBS[job]):
+            next(step)
+        print(json.dumps(time.perf_counter() - begin), flush=True)
+
+
+def pixels():
+    """Pictures of 28 x 28 as they come from disk: random, because only the time matters here."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (COUNT, 1, 28, 28), dtype=torch.uint8, generator=generator)
+    return images, torch.randint(0, 10, (COUNT,), generator=generator)
+
+
+def stock_steps(job: str, workers: int) -> Iterator[None]:
+    """The tutorial's loop, one batch at a time."""
+    import random
+
+    import numpy as np
+    import torch
+    from PIL import Image
+    from torch.utils.data import DataLoader, Dataset
+
+    images, labels = pixels()
+
+    class Pictures(Dataset):
+        def __len__(self) -> int:
+            return COUNT
+
+        def __getitem__(self, index: int):
+            picture = Image.fromarray(images[index, 0].numpy())
+            left, top = random.randint(-2, 2), random.randint(-2, 2)
+            picture = picture.transform((28, 28), Image.Transform.AFFINE, (1, 0, left, 0, 1, top))
+            array = torch.from_numpy(np.array(picture)).float().div(255)
+            return (array[None] - 0.5) / 0.25, labels[index]
+
+    loader = DataLoader(Pictures(), BATCH, shuffle=True, num_workers=workers, drop_last=True)
+    train = trainer(job, lambda x: x) if job != "feed" else lambda x, y: None
+    while True:
+        for x, y in loader:
+            train(x, y)
+            yield
+
+
+def striate_steps(job: str) -> Iterator[None]:
+    """What ``striate train`` does, one batch at a time."""
+    from striate import runtime
+
+    runtime.prepare()
+    import torch
+
+    from striate.data.augment import Augment
+    from striate.data.loader import Loader, MemoryPictures
+    from striate.data.preprocessing import Preprocessing
+    from striate.recipe import AugmentSettings
+    from striate.run import to_input
+    from striate.samples import Frame
+    from striate.train.precision import autocast, resolve_precision
+
+    images, labels = pixels()
+    names = [str(number) for number in range(COUNT)]
+    pictures = MemoryPictures(images, [Frame(28, 28)] * COUNT, names, labels)
+    preprocessing = Preprocessing((28, 28), 1, "crop", 0, (0.5,), (0.25,))
+    augment = Augment(AugmentSettings(shift=0.07), seed=0)
+    loader = Loader(pictures, BATCH, seed=0)
+    precision = resolve_precision("auto", torch.device("cpu"))
+    if job == "feed":
+        train = lambda x, y: None  # noqa: E731
+    else:
+        train = trainer(job, to_input, lambda: autocast(precision, torch.device("cpu")))
+    epoch = 0
+    while True:
+        for batch in loader.batches(epoch):
+            x = to_input(preprocessing.normalize(augment(batch.images, epoch, batch.indices)))
+            train(x, batch.targets)
+            yield
+        epoch += 1
+
+
+def trainer(job: str, layout: Callable, autocast: Callable | None = None) -> Callable:
+    """One step of SGD with momentum on the network called ``job``."""
+    import contextlib
+
+    import torch
+    from torch.nn import functional as F
+
+    from striate.models.catalog import create_model
+
+    torch.manual_seed(0)
+    striate_side = autocast is not None
+    model = create_model(job).train()
+    if striate_side:
+        model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, fused=striate_side or None)
+    pad = 2 if job.startswith("lenet") else 0
+
+    def train(x, y) -> None:
+        with autocast() if striate_side else contextlib.nullcontext():
+            logits = model(layout(F.pad(x, (pad,) * 4)))
+        F.cross_entropy(logits.float(), y).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return train
+
+
+if __name__ == "__main__":
+    main()
