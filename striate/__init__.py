@@ -4,6 +4,8 @@ The names below are imported when they are first used, so that ``import striate`
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,3 +35,18 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+class _Package(ModuleType):
+    """``striate.train`` stays the function when the package of that name has been imported."""
+
+    @property
+    def train(self) -> Any:
+        return importlib.import_module("striate.api").train
+
+    @train.setter
+    def train(self, package: ModuleType) -> None:
+        """The import system binds the package here; ``from striate.train.fit import fit`` goes without."""
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,7 +1,13 @@
 """The errors that are told to a person in three lines instead of a traceback."""
 
+import unicodedata
 from pathlib import Path
 from typing import ClassVar, Self
+
+
+def one_line(text: str) -> str:
+    """``text`` with U+FFFD for control characters and for bytes of file names that are not UTF-8."""
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
 
 
 class ReportedError(Exception):
@@ -19,9 +25,9 @@ class ReportedError(Exception):
 
     def __init__(self, what: str, where: str | Path = "", what_to_do: str = "") -> None:
         super().__init__(what)
-        self.what = what
-        self.where = str(where)
-        self.what_to_do = what_to_do
+        self.what = one_line(what)
+        self.where = one_line(str(where))
+        self.what_to_do = one_line(what_to_do)
 
     def __str__(self) -> str:
         lines = [self.what]

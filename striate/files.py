@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,17 +16,22 @@ from torch import Tensor
 
 from striate.errors import InputError
 
+METADATA = "striate"  # the key of facts and digest in a file's metadata
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Have ``write`` make a temporary file beside ``path``, flush it to disk and rename it to ``path``.
+    """Have ``write`` make a temporary file near ``path``, flush it to disk and rename it to ``path``.
 
-    A process killed at any moment leaves either the old file or the new one.
+    A process killed at any moment leaves either the old file or the new one. What it was writing lies in
+    a folder of its own, because writers may make temporary files too; ``clear_temporaries`` finds it.
 
     Raises:
         InputError: the disk is full or the folder cannot be written; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    folder = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = folder / path.name
     try:
+        folder.mkdir(exist_ok=True)
         write(temporary)
         temporary.chmod(0o644)  # as any new file, whatever the writer asked for
         with temporary.open("rb+") as file:
@@ -32,16 +39,21 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
         _flush_folder(path.parent)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
             f"cannot write {path.name}: {reason}",
             path,
             "free some space, or choose another folder with --out",
         ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Remove what killed processes left half-written in ``folder``; no other process may be writing there."""
+    for temporary in folder.glob(".*.tmp"):
+        if re.fullmatch(r"\..+\.\d+\.tmp", temporary.name):  # as write_atomically names them
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,10 +64,12 @@ def write_text(path: Path, text: str) -> None:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
     """Tensors, and facts about them that JSON can hold, as one .safetensors file, whole or not at all.
 
-    A digest of all tensors is kept beside them, so that a file that was altered is found out.
+    The same tensors and facts give the same bytes. A digest of all of them is kept beside them, so that
+    a file that was altered is found out.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    metadata = {"format": "pt", "facts": json.dumps(facts), "digest": digest(plain)}
+    text = json.dumps(facts)
+    metadata = {METADATA: f"{text}\n{digest(plain, text)}"}  # one key: the order of several would be random
     write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
 
 
@@ -75,18 +89,20 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(
             f"cannot read the tensors: {error}", path, "restore the file, or train again"
         ) from None
-    if "facts" not in metadata or "digest" not in metadata:
+    if METADATA not in metadata:
         raise InputError("the file holds tensors, but not a run's", path, "use a file that striate wrote")
-    if digest(tensors) != metadata["digest"]:
+    text, _, written = metadata[METADATA].rpartition("\n")
+    if digest(tensors, text) != written:
         raise InputError(
             "the file was altered since it was written", path, "restore the file, or train again"
         )
-    return tensors, json.loads(metadata["facts"])
+    facts: dict[str, Any] = json.loads(text)
+    return tensors, facts
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of all tensors, in the order of their names."""
-    total = hashlib.sha256()
+def digest(tensors: Mapping[str, Tensor], facts: str) -> str:
+    """SHA-256 over the facts, and names, dtypes, shapes and bytes of all tensors in the order of names."""
+    total = hashlib.sha256(f"{facts}\n".encode())
     for name, tensor in sorted(tensors.items()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)

@@ -9,7 +9,8 @@ from striate.files import write_text
 from striate.metrics.classification import ClassificationMetric
 from striate.model_card import write_model_card
 from striate.report import Mistake, ReportFacts, write_report
-from striate.run import RECIPE, RESULTS, Run
+from striate.run import Run
+from striate.run_folder import RECIPE, RESULTS
 from striate.train.checkpoint import TrainingState
 from striate.train.loop import evaluate
 
@@ -36,7 +37,7 @@ def judge(run: Run, pictures: dict[str, Pictures], faults: list[Fault], state: T
     assert isinstance(metric, ClassificationMetric)
     config = run.config
     facts = ReportFacts(
-        title=f"{config.model} on {config.data['name']}",
+        title=f"{config.model} on {config.data.name}",
         task=config.task,
         model=config.model,
         params=sum(p.numel() for p in run.model.parameters() if p.requires_grad),
@@ -49,7 +50,7 @@ def judge(run: Run, pictures: dict[str, Pictures], faults: list[Fault], state: T
         reliability=metric.reliability(),
         mistakes=mistakes,
         settings=config.recipe.model_dump(mode="json"),
-        data=config.data | {"classes": len(config.classes), "faults": len(faults)},
+        data=config.data.model_dump() | {"classes": len(config.classes), "faults": len(faults)},
         faults=[(fault.name, fault.what) for fault in faults],
         seconds=state.seconds,
         versions=config.versions,

@@ -13,7 +13,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from striate.errors import InputError
 
+SHOW_ALL = "`striate train --print-config` shows all settings"
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Size = Annotated[  # height, width; one number means a square
@@ -98,8 +101,8 @@ class OptimizerSettings(Section):
     lr: Positive = 2e-3  # the peak of the schedule
     momentum: Fraction = 0.9  # sgd, rmsprop
     nesterov: bool = True  # sgd
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)  # adam, adamw, nadam
-    smoothing: Fraction = 0.99  # rmsprop
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)  # adam, adamw, nadam
+    smoothing: BelowOne = 0.99  # rmsprop
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.01
     decay_all: bool = False  # also normalization weights and biases
@@ -111,7 +114,7 @@ class ScheduleSettings(Section):
     name: Literal["constant", "step", "exponential", "cosine", "one_cycle"] = "cosine"
     warmup_epochs: NonNegative = 1.0  # linear, from zero
     step_epochs: Positive = 10.0  # step: epochs between drops; exponential: epochs per factor
-    factor: Positive = 0.1  # step, exponential
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.1  # step, exponential
     peak: Fraction = 0.25  # one_cycle: where in the run the peak lies
     final: Fraction = 0.0  # cosine, one_cycle: the factor at the end
 
@@ -124,7 +127,7 @@ class TrainSettings(Section):
     accumulate: Annotated[int, Field(ge=1)] = 1  # micro-batches of batch_size / accumulate per step
     clip_value: Positive | None = None
     clip_norm: Positive | None = None
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    ema_decay: BelowOne | None = None
     patience: Annotated[int, Field(ge=1)] | None = None  # epochs without a better validation result
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"
@@ -174,7 +177,7 @@ def load_recipe(source: "Path | Recipe | None" = None, overrides: dict[str, Any]
         for section in sections:
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
-                raise InputError(f"{section} is a value, not a section", f"setting {key}")
+                raise InputError(f"{section} is a value, not a section", f"setting {key}", SHOW_ALL)
         target[name] = value
     return check_recipe(values, where=str(source) if isinstance(source, Path) else "the settings given")
 
@@ -189,12 +192,13 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         fault = error.errors()[0]
-        setting = ".".join(str(part) for part in fault["loc"])
+        setting = ".".join(str(part) for part in fault["loc"] if "[" not in str(part))  # not which of a union
         if fault["type"] == "extra_forbidden":
             section = _section_at(fault["loc"][:-1])
             known = ", ".join(section.model_fields)
             raise InputError(f"unknown setting {setting}", where, f"one of: {known}") from None
-        raise InputError(f"{setting}: {fault['msg']}, got {fault['input']!r}", where) from None
+        wish = fault["msg"].removeprefix("Value error, ")
+        raise InputError(f"{setting}: {wish}, got {fault['input']!r}", where, SHOW_ALL) from None
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -206,12 +210,13 @@ def parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or "." not in key:
         raise InputError(f"cannot read the setting {text!r}", "--set", "write it as section.key=value")
+    key, value = key.strip(), value.strip()
     if value == "none":
-        return key.strip(), None
+        return key, None
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+        return key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        return key.strip(), value
+        return key, value
 
 
 def _read_toml(path: Path | None) -> dict[str, Any]:
@@ -222,9 +227,10 @@ def _read_toml(path: Path | None) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError("there is no such recipe", path, "check the path, or leave --config out") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the recipe: {error}", path) from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read the recipe: {reason}", path, "name a TOML file") from None
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"the recipe is not TOML: {error}", path) from None
+        raise InputError(f"the recipe is not TOML: {error}", path, SHOW_ALL) from None
 
 
 def _section_at(location: tuple[int | str, ...]) -> type[Section]:

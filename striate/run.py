@@ -1,79 +1,30 @@
-"""The run folder: a trained network with everything it takes to use it again.
-
-    config.json         task, network, classes, preprocessing, data, recipe, versions
-    model.safetensors   the best weights
-    metrics.jsonl       one row per epoch
-    recipe.toml         all settings: `striate train --config` does the same again
-    results.json        metrics of the best weights on the splits held out
-    report.html, README.md, checkpoint/
-
-``load_run`` needs the first two only.
-"""
+"""A trained network, ready to use: ``load_run`` builds it from its run folder alone."""
 
 import json
-import platform
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
-import striate
-from striate.data.dataset import Dataset, JoinedImages, Split
-from striate.data.images import decode_image
+from striate.data.dataset import Dataset, Fault, JoinedImages, Split
+from striate.data.images import IMAGE_SUFFIXES, decode_image
 from striate.data.load import load_data
 from striate.data.loader import Loader, Pictures, prepare_pictures
 from striate.data.preprocessing import Preprocessing
 from striate.data.split import split_dataset
 from striate.errors import InputError
-from striate.files import read_tensors, write_atomically, write_tensors, write_text
-from striate.models.catalog import create_model
+from striate.files import read_tensors, write_atomically
+from striate.models.catalog import create_model, model_facts
 from striate.recipe import Recipe
+from striate.run_folder import CONFIG, RESULTS, WEIGHTS, RunConfig, read_config, unwritable
 from striate.runtime import channels_last
 from striate.samples import Batch
 from striate.tasks.classification import ClassificationTask
 from striate.tasks.task import Task
 from striate.train.loop import evaluate, predict_batches
-
-WEIGHTS = "model.safetensors"
-RESULTS = "results.json"
-RECIPE = "recipe.toml"
-
-
-class InputFacts(BaseModel):
-    """``Preprocessing`` as config.json holds it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    size: tuple[int, int]
-    channels: Literal[1, 3]
-    fit: Literal["crop", "stretch", "letterbox"]
-    margin: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-class RunConfig(BaseModel):
-    """config.json: everything about a run that is not a number in a tensor."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-    format: Literal["striate-run"] = "striate-run"
-    format_version: Literal[1] = 1
-    task: str
-    model: str
-    arguments: dict[str, Any]
-    classes: tuple[str, ...]
-    input: InputFacts
-    data: dict[str, Any]
-    seed: int
-    precision: Literal["fp32", "bf16"]
-    versions: dict[str, str]
-    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -103,8 +54,10 @@ class Run:
     @property
     def results(self) -> dict[str, dict[str, float]]:
         """Metrics by split, as measured at the end of training."""
-        text = (self.path / RESULTS).read_text(encoding="utf-8")
-        results: dict[str, dict[str, float]] = json.loads(text)["results"]
+        file = self.path / RESULTS
+        if not file.is_file():
+            raise InputError("the run is not finished", file, f"striate train --resume {self.path}")
+        results: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))["results"]
         return results
 
     def predict(self, picture: str | Path | Tensor, count: int = 5) -> list[LabelScore]:
@@ -115,7 +68,8 @@ class Run:
             count: how many classes.
 
         Raises:
-            InputError: the file is no picture, or its channels are not the network's.
+            InputError: the file is no picture, the tensor is not of that form, or the channels are not
+                the network's.
         """
         return self.predict_all([picture], count)[0]
 
@@ -130,15 +84,20 @@ class Run:
         """Write a copy of each picture, with its prediction drawn into it, as PNG into ``folder``.
 
         Raises:
-            InputError: two pictures have the same name, or the folder cannot be written.
+            InputError: two pictures have the same name, a file of that name is there already, or the
+                folder cannot be written.
         """
         names = [f"{picture.stem}.png" for picture in pictures]
         if repeated := [name for name in names if names.count(name) > 1]:
             raise InputError(f"two pictures would both be drawn as {repeated[0]}", folder, "draw them apart")
+        if there := [name for name in names if (folder / name).exists()]:
+            raise InputError(
+                "the file exists already", folder / there[0], "choose another folder with --draw"
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritable(folder, error) from None
+            raise unwritable(folder, error, "--draw") from None
         for picture, name, prediction in zip(pictures, names, self._predictions(pictures), strict=True):
             image = decode_image(picture, channels=self.preprocessing.channels)
             drawn = self.task.draw(image, prediction)
@@ -152,21 +111,26 @@ class Run:
             split: "train", "val", "test", or "all"; None: the test split, or all where data have no splits.
 
         Raises:
-            InputError: there is no such split, or the classes are not this run's.
+            InputError: there is no such split, the classes are not this run's, or pictures cannot be read
+                (but those that training left out are left out here too).
         """
         name, chosen = self.choose_split(data, split)
         pictures, faults = self.pictures(chosen)
-        if faults:
-            raise InputError(f"{len(faults)} pictures cannot be read: {faults[0].what}", faults[0].name)
+        self._check_faults(faults)
         metrics = evaluate(self.predicted(self.batches(pictures)), self.task, self.task.metrics())
         return {"split": name, "num_samples": len(pictures), "metrics": metrics}
 
     def choose_split(self, data: str | Path | Dataset | None, split: str | None) -> tuple[str, Split]:
         """The split to evaluate, its class ids turned into this run's."""
-        own = data is None
-        dataset = self.training_data() if own else data if isinstance(data, Dataset) else load_data(str(data))
-        if not own and dataset.fingerprint() == self.config.data["fingerprint"]:
-            dataset = self.split(dataset)
+        if data is None:
+            dataset = self.training_data()
+        else:
+            dataset = data if isinstance(data, Dataset) else load_data(data)
+            if dataset.fingerprint() == self.config.data.fingerprint:
+                dataset = self.split(dataset)
+        self._check_faults(
+            [fault for fault in dataset.faults if Path(fault.name).suffix.lower() in IMAGE_SUFFIXES]
+        )
         splits = dict(dataset.splits)
         if split is None:
             split = "test" if "test" in splits else "all"
@@ -174,7 +138,7 @@ class Run:
             images = JoinedImages([part.images for part in splits.values()])
             splits["all"] = Split(images, torch.cat([part.targets for part in splits.values()]))
         if split not in splits:
-            known = ", ".join([*splits, "all"])
+            known = ", ".join(dict.fromkeys([*splits, "all"]))
             raise InputError(f"the data have no split called {split!r}", dataset.source, f"--split {known}")
         return split, self._with_own_labels(splits[split], dataset)
 
@@ -184,8 +148,8 @@ class Run:
         Raises:
             InputError: they are gone, or not the same any more.
         """
-        dataset = load_data(self.config.data["source"])
-        if dataset.fingerprint() != self.config.data["fingerprint"]:
+        dataset = load_data(self.config.data.source)
+        if dataset.fingerprint() != self.config.data.fingerprint:
             raise InputError(
                 "the data changed since this run was trained, so its split cannot be told any more",
                 dataset.source,
@@ -218,6 +182,9 @@ class Run:
     def place(self, picture: str | Path | Tensor) -> tuple[Tensor, Any]:
         """One picture as uint8 (C, H, W) of the network's input size, and its frame."""
         if isinstance(picture, Tensor):
+            if picture.dtype != torch.uint8 or picture.ndim != 3:
+                kind = f"{picture.dtype} {tuple(picture.shape)}".removeprefix("torch.")
+                raise InputError(f"a picture is uint8 (C, H, W), got {kind}", "the tensor", "convert it")
             return self.preprocessing.place(picture)
         return self.preprocessing.place(decode_image(Path(picture), channels=self.preprocessing.channels))
 
@@ -234,6 +201,13 @@ class Run:
             )
             for _, _, predictions in self.predicted([batch]):
                 yield from predictions
+
+    def _check_faults(self, faults: Sequence[Fault]) -> None:
+        """Raise InputError for the first fault that training has not met and told."""
+        new = [fault for fault in faults if (fault.name, fault.what) not in self.config.data.faults]
+        if new:
+            more = f", and {len(new) - 1} more" if len(new) > 1 else ""
+            raise InputError(f"{new[0].what}{more}", new[0].name, "mend or remove what cannot be read")
 
     def _with_own_labels(self, split: Split, dataset: Dataset) -> Split:
         if dataset.classes == self.classes:
@@ -276,25 +250,27 @@ def choose_device(name: str) -> torch.device:
         accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         return accelerator or torch.device("cpu")
     try:
-        torch.empty(1, device=name)
+        torch.zeros(1, device=name).item()  # "meta" can make tensors, but not compute
         return torch.device(name)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"no device {name!r} here: {reason}", "--device", "striate doctor") from None
-
-
-def current_versions() -> dict[str, str]:
-    """Of what decides the numbers."""
-    return {
-        "striate": striate.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
+        raise InputError(
+            f"no device {name!r} here: {reason}", "--device", "`striate doctor` lists what is here"
+        ) from None
 
 
 def build(config: RunConfig, class_weights: Tensor | None = None) -> tuple[nn.Module, Task]:
-    """The network, with fresh weights, and the task of a run."""
+    """The network, with fresh weights, and the task of a run.
+
+    Raises:
+        InputError: there is no such network, or it takes no such arguments.
+    """
+    if given := {"name", "num_classes", "in_channels"} & config.arguments.keys():
+        raise InputError(
+            f"{min(given)} is no argument to choose: it follows from the data or model.name",
+            "model.arguments",
+            "leave it out",
+        )
     backbone = create_model(
         config.model, num_classes=len(config.classes), in_channels=config.input.channels, **config.arguments
     )
@@ -302,80 +278,23 @@ def build(config: RunConfig, class_weights: Tensor | None = None) -> tuple[nn.Mo
     return task.build(backbone, config.classes), task
 
 
-def start_run_folder(path: Path, config: RunConfig) -> None:
-    """Make the folder with its config.json in it, whole or not at all.
+def check_size(model: str, size: tuple[int, int], margin: int) -> None:
+    """Find out whether a network can take pictures of ``size`` (H, W) with a black ``margin`` inside it.
 
     Raises:
-        InputError: the folder exists and is not empty, or cannot be made.
+        InputError: it cannot, or there is no such network.
     """
-    check_run_folder(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    try:
-        write_text(temporary / "config.json", config.model_dump_json(indent=2) + "\n")
-        write_text(temporary / RECIPE, config.recipe.to_toml())
-        temporary.chmod(0o755)
-        temporary.replace(path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def check_run_folder(path: Path) -> None:
-    """Find out early whether a run folder can be made at ``path``; nothing stays behind.
-
-    Raises:
-        InputError: the folder exists and is not empty, or cannot be made.
-    """
-    if path.is_dir() and any(path.iterdir()):
-        advice = f"choose another folder with --out, or go on with: striate train --resume {path}"
-        raise InputError("the folder exists already and is not empty", path, advice)
-    if path.exists() and not path.is_dir():
-        raise InputError("there is a file of that name", path, "choose another folder with --out")
-    ancestor = next(folder for folder in path.absolute().parents if folder.exists())
-    try:
-        with tempfile.TemporaryFile(dir=ancestor):
-            pass
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"cannot write there: {error.strerror}", path, "choose another folder with --out")
-
-
-def save_weights(path: Path, model: nn.Module) -> None:
-    """The network's values as model.safetensors in the run folder ``path``."""
-    write_tensors(path / WEIGHTS, model.state_dict(), {})
-
-
-def read_config(path: str | Path) -> RunConfig:
-    """config.json of a run folder.
-
-    Raises:
-        InputError: the folder is no run, or its config.json was altered beyond reading.
-    """
-    path = Path(path)
-    file = path / "config.json"
-    if not path.is_dir():
-        raise InputError("there is no such run folder", path, "`striate train DATA` makes one")
-    if not file.is_file():
+    minimum = model_facts(model).minimum
+    if min(size) < minimum:
         raise InputError(
-            "the folder is not a run: it has no config.json", path, "name a folder that train made"
+            f"{model} needs pictures of at least {minimum} pixels, got {min(size)}",
+            "--image-size",
+            f"--image-size {minimum}",
         )
-    try:
-        return RunConfig.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"config.json is not JSON: {error}", file, "restore the file") from None
-    except ValidationError as error:
-        fault = error.errors()[0]
-        setting = ".".join(str(part) for part in fault["loc"]) or "the file"
+    if 2 * margin >= min(size):
         raise InputError(
-            f"config.json is not a run's: {setting}: {fault['msg']}", file, "restore the file"
-        ) from None
+            f"a margin of {margin} leaves nothing of {min(size)} pixels", "input.margin", "make it smaller"
+        )
 
 
 def load_run(path: str | Path, device: str = "auto") -> Run:
@@ -386,7 +305,13 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
     """
     path = Path(path)
     config = read_config(path)
-    model, task = build(config)
+    try:
+        check_size(config.model, config.input.size, config.input.margin)
+        model, task = build(config)
+    except InputError as error:
+        raise InputError(
+            f"config.json is not a run's: {error.what}", path / CONFIG, "restore the file"
+        ) from None
     tensors, _ = read_tensors(path / WEIGHTS)
     load_weights(model, tensors, path / WEIGHTS)
     place = choose_device(device)
@@ -412,8 +337,3 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> N
             continue
         raise InputError(fault, where, "restore config.json and model.safetensors of the same run")
     model.load_state_dict(tensors)
-
-
-def input_facts(preprocessing: Preprocessing) -> InputFacts:
-    """``preprocessing`` as config.json holds it."""
-    return InputFacts(**asdict(preprocessing))

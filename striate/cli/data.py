@@ -4,12 +4,15 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def data() -> None:
-    """Look at data sets."""
+    """Look at data sets.
+
+    Example: striate data info digits
+    """
 
 
 @app.command()

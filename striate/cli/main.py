@@ -1,16 +1,17 @@
 """The command line: ``striate COMMAND ... --flag value``. Each command lives in a file of its own."""
 
 import sys
+import traceback
 
 import typer
 
 from striate.cli import data, doctor, evaluate, models, predict, train
-from striate.errors import ReportedError
+from striate.errors import InputError, ReportedError
 
 app = typer.Typer(
     name="striate",
     help="Deep computer vision: from a folder of pictures to a trained, measured, explained model.",
-    epilog="Start with: striate train digits",
+    epilog="Start with: striate train digits. Any command takes --debug, to show where an error comes from.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,14 +36,16 @@ def main() -> None:
     try:
         runtime.prepare()
         app()
-    except ReportedError as error:
-        if debug:
-            raise
-        sys.stderr.write(f"{'stopped' if error.exit_code == 130 else 'error'}: {error}\n")
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say
         sys.exit(0)
+    except (ReportedError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, OSError):  # a path that the system refuses: too long, not permitted, ...
+            error = InputError(error.strerror or str(error), error.filename or "", "check the path")
+        sys.stderr.write(f"{'stopped' if error.exit_code == 130 else 'error'}: {error}\n")
+        sys.exit(error.exit_code)

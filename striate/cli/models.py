@@ -14,9 +14,12 @@ def models(
     Example: striate models "lenet*"
     """
     from striate.cli.output import print_json, print_table
+    from striate.errors import InputError
     from striate.models.catalog import CATALOG, list_models
 
     chosen = {name: CATALOG[name] for name in list_models(pattern)}
+    if not chosen:
+        raise InputError("no network has such a name", pattern, 'a pattern such as "lenet*", or none for all')
     if json:
         print_json(
             [

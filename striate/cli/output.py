@@ -21,8 +21,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: 
         table.add_column(name, justify="right" if index in numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(soft_wrap=not sys.stdout.isatty(), markup=False, highlight=False)
-    console.print(table)
+    width = None if sys.stdout.isatty() else 1000  # a pipe gets one line per row
+    Console(width=width, markup=False, highlight=False).print(table)
 
 
 def percent(value: float) -> str:

@@ -5,11 +5,26 @@ from typing import Annotated, Any
 
 import typer
 
+SETTINGS = {  # the setting of the recipe that each flag stands for
+    "data": "data.source",
+    "model": "model.name",
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "lr": "optimizer.lr",
+    "image_size": "input.size",
+    "precision": "train.precision",
+    "device": "train.device",
+    "workers": "data.workers",
+    "seed": "train.seed",
+    "strict": "train.strict",
+}
+
 
 def train(
+    context: typer.Context,
     data: Annotated[
-        str, typer.Argument(help="Folder, archive or data set name; the recipe's if left out.")
-    ] = "",
+        str | None, typer.Argument(help="Folder, archive or data set name; the recipe's if left out.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="A network of `striate models`.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
@@ -40,35 +55,15 @@ def train(
     from striate.recipe import load_recipe, parse_override
 
     settings: dict[str, Any] = {
-        name: value
-        for name, value in {
-            "data.source": data or None,
-            "model.name": model,
-            "train.epochs": epochs,
-            "train.batch_size": batch_size,
-            "optimizer.lr": lr,
-            "input.size": image_size,
-            "train.precision": precision,
-            "train.device": device,
-            "data.workers": workers,
-            "train.seed": seed,
-            "train.strict": strict or None,
-        }.items()
-        if value is not None
+        SETTINGS[flag]: value
+        for flag, value in context.params.items()
+        if flag in SETTINGS and value is not None and value is not False
     }
     settings |= dict(parse_override(text) for text in change or [])
     if print_config:
         typer.echo(load_recipe(config, settings).to_toml(), nl=False)
         return
-    if resume and (settings or config or out):
-        from striate.errors import InputError
-
-        raise InputError(
-            "a resumed run keeps its settings",
-            "--resume",
-            f"striate train --resume {resume}, and nothing else",
-        )
-    _train(data, config, settings, out, resume, json)
+    _train(data or "", config, settings, out, resume, json)
 
 
 def _train(
@@ -82,7 +77,14 @@ def _train(
     from striate import api
     from striate.cli.output import percent, print_json
     from striate.cli.progress import TrainingProgress
+    from striate.errors import InputError
 
+    if resume and (settings or config or out):
+        raise InputError(
+            "a resumed run keeps its settings",
+            "--resume",
+            f"striate train --resume {resume}, and nothing else",
+        )
     with TrainingProgress() as progress:
         if resume:
             run = api.resume(resume, watchers=[progress], reading=progress.reading)
@@ -93,7 +95,7 @@ def _train(
     if json:
         print_json({"run": str(run.path), "results": run.results})
         return
-    faults = run.config.data["faults"]
+    faults = run.config.data.faults
     for name, what in faults[:10]:
         typer.echo(f"skipped {name}: {what}")
     if len(faults) > 10:

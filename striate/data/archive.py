@@ -10,14 +10,16 @@ An archive crosses to a worker process by its path and is opened anew there when
 are checked once, when it is opened: relative, without "..", each only once, and no links.
 """
 
+import gzip
 import os
 import stat
 import tarfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from striate.data.images import MAX_FILE_BYTES
 from striate.errors import InputError
@@ -90,16 +92,10 @@ class TarArchive(Archive):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         try:
-            with tarfile.open(path, "r:") as tar:
-                members = tar.getmembers()
             with path.open("rb") as file:
-                file.seek(tar.offset)
-                if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                    raise EOFError("it is cut off")  # tarfile says nothing if that is between two files
+                members = list(_tar_members(file, path))
         except (tarfile.TarError, OSError, ValueError, EOFError) as error:
             raise _damaged(error, str(path)) from error
-        for member in members:
-            _check_tar_member(member, path)
         self.files, self.folders = _names([(member.name, member.isdir()) for member in members], path)
         places = ((member.offset_data, member.size) for member in members if not member.isdir())
         self._places = dict(zip(self.files, places, strict=True))
@@ -136,9 +132,8 @@ class CompressedTarArchive(Archive):
         """All members in order, and the contents of those that are files."""
         members, contents, total = [], [], 0
         try:
-            with tarfile.open(self.path, "r|gz") as tar:
-                for member in tar:
-                    _check_tar_member(member, self.path)
+            with gzip.open(self.path) as file:
+                for member in _tar_members(file, self.path):
                     members.append(member)
                     total += member.size
                     if total > MAX_UNPACKED_BYTES:
@@ -149,7 +144,10 @@ class CompressedTarArchive(Archive):
                             "unpack it, or pack it as .zip",
                         )
                     if not member.isdir():
-                        contents.append(tar.extractfile(member).read())  # type: ignore[union-attr]
+                        file.seek(member.offset_data)
+                        contents.append(file.read(member.size))
+                while file.read(2**20):  # to the checksum of the compressed data
+                    pass
         except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
             raise _damaged(error, str(self.path)) from error
         return members, contents
@@ -161,6 +159,13 @@ class CompressedTarArchive(Archive):
 def is_archive(path: Path) -> bool:
     """Whether ``path`` has the suffix of an archive that is read here."""
     return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def plain_name(path: Path) -> str:
+    """The name of a folder, or of an archive without its suffix."""
+    name = path.resolve().name
+    suffix = next((suffix for suffix in ARCHIVE_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(suffix)]
 
 
 def open_archive(path: Path) -> Archive:
@@ -177,6 +182,18 @@ def open_archive(path: Path) -> Archive:
     except OSError as error:
         raise _damaged(error, str(path)) from error
     return CompressedTarArchive(path) if compressed else TarArchive(path)
+
+
+def _tar_members(file: IO[bytes] | gzip.GzipFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    """The members in order, each checked, up to the end mark: tarfile itself would stop at damage and
+    say nothing, as if the rest of the files had never been there."""
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        for member in tar:
+            _check_tar_member(member, path)
+            yield member
+        file.seek(tar.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise EOFError("it is damaged or cut off between two files")
 
 
 def _check_zip_member(info: zipfile.ZipInfo, path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from striate.data.archive import Archive
 from striate.data.images import ImageFacts, decode_image, inspect_image
-from striate.errors import InputError
+from striate.errors import InputError, one_line
 
 POOL = "all"  # the split of a data set that comes without splits
 
@@ -111,7 +111,7 @@ class FolderImages(Images):
         return decode_image(self.root / self.paths[index], channels=self.channels)
 
     def name(self, index: int) -> str:
-        return self.paths[index]
+        return one_line(self.paths[index])
 
     def facts(self, index: int) -> ImageFacts:
         facts = inspect_image(self.root / self.paths[index])
@@ -155,7 +155,7 @@ class ArchiveImages(Images):
         return decode_image(self.content(index), self._place(index), self.channels)
 
     def name(self, index: int) -> str:
-        return self.paths[index]
+        return one_line(self.paths[index])
 
     def facts(self, index: int) -> ImageFacts:
         facts = inspect_image(self.content(index), self._place(index))

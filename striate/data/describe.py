@@ -48,5 +48,5 @@ def _sizes(images: Images) -> Counter[tuple[int, int]]:
     if isinstance(images, ArrayImages):
         facts = images.facts(0)
         return Counter({(facts.width, facts.height): len(images)})
-    step = max(1, len(images) // MEASURED)
+    step = -(-len(images) // MEASURED)
     return Counter((f.width, f.height) for f in map(images.facts, range(0, len(images), step)))

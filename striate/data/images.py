@@ -192,15 +192,15 @@ def _stream(source: Path | bytes, place: str) -> BinaryIO:
     if isinstance(source, bytes):
         size, stream = len(source), io.BytesIO(source)
     else:
-        if not source.exists():
-            raise InputError("there is no such file", place, "check the path")
-        if not source.is_file():
-            raise InputError("this is not a file", place, "give the path of one picture")
         try:
+            if not source.exists():
+                raise InputError("there is no such file", place, "check the path")
+            if not source.is_file():
+                raise InputError("this is not a file", place, "give the path of one picture")
             size, stream = source.stat().st_size, source.open("rb")  # type: ignore[assignment]
         except OSError as error:
             raise InputError(
-                f"the file cannot be read: {error.strerror}", place, "check its permissions"
+                f"the file cannot be read: {error.strerror}", place, "check its name and permissions"
             ) from error
     if not 0 < size <= MAX_FILE_BYTES:
         stream.close()

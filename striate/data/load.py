@@ -43,9 +43,13 @@ def load_data(source: str | Path) -> Dataset:
     if isinstance(source, str) and source in CATALOG:
         return _load_named(source)
     path = Path(source)
-    if path.is_dir():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:  # a name too long, a folder above that is closed
+        raise InputError(f"the path cannot be read: {error.strerror}", source, "check the path") from error
+    if is_folder:
         return _READERS[_format_of_folder(path)](path)
-    if not path.exists():
+    if not exists:
         raise _unknown(str(source))
     if is_archive(path):
         archive = open_archive(path)

@@ -62,15 +62,14 @@ class StreamedPictures(Pictures):
 
     def batches(self, index_lists: list[Tensor]) -> Iterator[tuple[Tensor, Sequence[Frame]]]:
         lists = [self.kept[indices].tolist() for indices in index_lists]
-        for items in read_in_order(self.reader, lists, self.workers):
-            for _, _, fault in items:
-                if fault:  # it could be read when the run began
-                    raise InputError(fault.what, fault.name, "put the picture back and resume the run")
-            yield torch.stack([pixels for pixels, _, _ in items]), [frame for _, frame, _ in items]
+        for images, frames, faults in read_in_order(self.reader, lists, self.workers):
+            for fault in filter(None, faults):  # it could be read when the run began
+                raise InputError(fault.what, fault.name, "put the picture back and resume the run")
+            yield images, frames
 
 
 class Reader(Dataset[tuple[Tensor, Frame, Fault | None]]):
-    """Decodes and places one picture; a picture that cannot be read comes back as its fault."""
+    """Decodes and places one picture; one that cannot be read comes back black, with its fault."""
 
     def __init__(self, images: Images, preprocessing: Preprocessing) -> None:
         self.images = images
@@ -78,26 +77,38 @@ class Reader(Dataset[tuple[Tensor, Frame, Fault | None]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Frame, Fault | None]:
         try:
-            image = self.images.read(index)
-            if self.preprocessing.channels == 3 and image.shape[0] == 1:
-                image = image.expand(3, -1, -1)  # a grey picture among coloured ones
+            image = grey_as_rgb(self.images.read(index), self.preprocessing.channels)
             return *self.preprocessing.place(image), None
         except InputError as error:
-            return torch.empty(0), Frame(0, 0), Fault(self.images.name(index), error.what)
+            black = torch.zeros(self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8)
+            return black, Frame(0, 0), Fault(self.images.name(index), error.what)
+
+
+def grey_as_rgb(images: Tensor, channels: int) -> Tensor:
+    """Grey pictures (..., 1, H, W) as (..., 3, H, W) where the network sees colour; others as they are."""
+    return images.expand(*images.shape[:-3], 3, -1, -1) if channels == 3 and images.shape[-3] == 1 else images
 
 
 def read_in_order(
     reader: Reader, index_lists: list[list[int]], workers: int
-) -> Iterator[list[tuple[Tensor, Frame, Fault | None]]]:
+) -> Iterator[tuple[Tensor, Sequence[Frame], Sequence[Fault | None]]]:
     """The pictures of each list, in order, by ``workers`` processes (0: by this one)."""
     yield from DataLoader(
         reader,
         batch_sampler=index_lists,
         num_workers=workers,
-        collate_fn=list,
+        collate_fn=_stack,
         worker_init_fn=_ignore_interrupts,
         generator=torch.Generator(),  # its own, so that reading does not move the run's random state
     )
+
+
+def _stack(
+    items: list[tuple[Tensor, Frame, Fault | None]],
+) -> tuple[Tensor, Sequence[Frame], Sequence[Fault | None]]:
+    """One tensor for the whole list: each one that leaves a worker holds a file descriptor."""
+    images, frames, faults = zip(*items, strict=True)
+    return torch.stack(images), frames, faults
 
 
 def _ignore_interrupts(worker: int) -> None:
@@ -117,18 +128,18 @@ def prepare_pictures(
     Returns:
         The readable pictures, and a fault for each of the others.
     """
-    if isinstance(split.images, ArrayImages):
-        return _place_array(split, split.images.pixels, preprocessing, progress), []
     height, width = preprocessing.size
     in_memory = len(split) * preprocessing.channels * height * width <= memory_bytes
+    if in_memory and isinstance(split.images, ArrayImages):
+        return _place_array(split, split.images.pixels, preprocessing, progress), []
     reader = Reader(split.images, preprocessing)
     pixels = torch.empty(len(split) if in_memory else 0, preprocessing.channels, height, width).byte()
     frames: list[Frame] = []
     kept: list[int] = []
     faults: list[Fault] = []
-    lists = [chunk.tolist() for chunk in torch.arange(len(split)).split(64)]
-    for indices, items in zip(lists, read_in_order(reader, lists, workers), strict=True):
-        for index, (image, frame, fault) in zip(indices, items, strict=True):
+    lists = [list(range(i, min(i + 64, len(split)))) for i in range(0, len(split), 64)]
+    for indices, read in zip(lists, read_in_order(reader, lists, workers), strict=True):
+        for index, image, frame, fault in zip(indices, *read, strict=True):
             if fault:
                 faults.append(fault)
                 continue
@@ -148,7 +159,7 @@ def _place_array(split: Split, pixels: Tensor, preprocessing: Preprocessing, pro
     placed = []
     frame = preprocessing.frame(*pixels.shape[-2:])
     for chunk in pixels.split(4096):
-        placed.append(preprocessing.place(chunk)[0])
+        placed.append(preprocessing.place(grey_as_rgb(chunk, preprocessing.channels))[0])
         progress(len(chunk))
     return MemoryPictures(torch.cat(placed), [frame] * len(split), split.names, split.targets)
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.data.images import resize
+from striate.data.images import MAX_PIXELS, resize
 from striate.errors import InputError
 from striate.samples import Frame
 
@@ -51,7 +51,8 @@ class Preprocessing:
         """Pictures of one size, uint8 (..., C, h, w) -> uint8 (..., C, H, W), and where they lie in it.
 
         Raises:
-            InputError: the pictures do not have this model's number of channels.
+            InputError: the pictures do not have this model's number of channels, or are so long and thin
+                that "crop" would first enlarge them beyond ``MAX_PIXELS``.
         """
         channels, height, width = images.shape[-3:]
         if channels != self.channels:
@@ -60,7 +61,13 @@ class Preprocessing:
                 what_to_do="give it grey pictures" if self.channels == 1 else "give it RGB pictures",
             )
         frame = self.frame(height, width)
-        scaled = resize(images, round(height * frame.scale_y), round(width * frame.scale_x))
+        scaled_height, scaled_width = round(height * frame.scale_y), round(width * frame.scale_x)
+        if scaled_height * scaled_width > MAX_PIXELS:
+            raise InputError(
+                f"the picture of {width}x{height} pixels is too long and thin to cut its middle out",
+                what_to_do="cut it yourself, or train with input.fit=letterbox",
+            )
+        scaled = resize(images, scaled_height, scaled_width)
         inner_height, inner_width = self._inner_size()
         top, left = int(frame.offset_y) - self.margin, int(frame.offset_x) - self.margin
         if top < 0 or left < 0:  # "crop": one side is longer than the input

@@ -102,11 +102,11 @@ def _counts(class_sizes: NDArray[np.int64], fractions: NDArray[np.float64]) -> N
     quotas = np.outer(class_sizes, fractions).round(9)  # so that 0.1 * 30 is 3 on any machine
     counts: NDArray[np.int64] = np.floor(quotas).astype(np.int64)
     used = fractions > 0
+    least = np.outer(class_sizes >= used.sum(), used).astype(np.int64)
+    counts = np.maximum(counts, least)
     for size, row in zip(class_sizes, counts, strict=True):
-        if size >= used.sum():
-            row[used] = np.maximum(row[used], 1)
-            while row.sum() > size:
-                row[row.argmax()] -= 1
+        while row.sum() > size:
+            row[row.argmax()] -= 1
     wanted = _largest_remainder(int(class_sizes.sum()), fractions) - counts.sum(axis=0)  # per split
     left = class_sizes - counts.sum(axis=1)  # per class
     # What is left of each class goes where most was rounded off, as long as that split wants more ...
@@ -121,7 +121,28 @@ def _counts(class_sizes: NDArray[np.int64], fractions: NDArray[np.float64]) -> N
         split = np.where(used, wanted, wanted.min() - 1).argmax()
         counts[k, split] += 1
         wanted[split] -= 1
+    _balance(counts, quotas, least, wanted)
     return counts
+
+
+def _balance(
+    counts: NDArray[np.int64],
+    quotas: NDArray[np.float64],
+    least: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+) -> None:
+    """Move samples from splits that have too many to those that want more, where it distorts least."""
+    while wanted.min() < 0:
+        over, under = wanted.argmin(), wanted.argmax()
+        excess = counts - quotas
+        gain = np.where(counts[:, over] > least[:, over], excess[:, over] - excess[:, under], -np.inf)
+        k = gain.argmax()
+        if gain[k] == -np.inf:
+            return  # every class has but its one place there
+        counts[k, over] -= 1
+        counts[k, under] += 1
+        wanted[over] += 1
+        wanted[under] -= 1
 
 
 def _largest_remainder(total: int, fractions: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -39,16 +39,16 @@ class ModelFacts:
 
 CATALOG: dict[str, ModelFacts] = {
     "compact_cnn": ModelFacts(
-        compact_cnn, 2026, 0, 0, (1, 28, 28), 8, "small pictures, learns fast on a processor"
+        compact_cnn, 2026, 1_165_930, 63_339_520, (1, 28, 28), 8, "small pictures, learns fast on a processor"
     ),
     "fashion_cnn": ModelFacts(
-        fashion_cnn, 2019, 1_413_834, 89_218_304, (1, 28, 28), 8, "the classic first CNN for Fashion-MNIST"
+        fashion_cnn, 2019, 1_413_834, 89_466_496, (1, 28, 28), 8, "the classic first CNN for Fashion-MNIST"
     ),
     "lenet5": ModelFacts(
         lenet5, 1998, 61_706, 416_520, (1, 32, 32), 32, "LeNet-5 as it is usually built today"
     ),
     "lenet5_1998": ModelFacts(
-        lenet5_1998, 1998, 60_000, 0, (1, 32, 32), 32, "LeNet-5 as in the paper: partial C3, RBF output"
+        lenet5_1998, 1998, 60_000, 325_680, (1, 32, 32), 32, "LeNet-5 as in the paper: partial C3, RBF output"
     ),
 }
 
@@ -83,16 +83,23 @@ def create_model(
         arguments: further arguments of the family's builder.
 
     Raises:
-        InputError: an unknown name or argument, or fewer than two classes.
+        InputError: an unknown name or argument, a value that nothing can be built with, or fewer than two
+            classes.
     """
     facts = model_facts(name)
     if num_classes < 2:
         raise InputError(f"a classifier needs at least 2 classes, got {num_classes}", name)
-    known = set(inspect.signature(facts.build).parameters)
+    known = set(inspect.signature(facts.build).parameters) - {"num_classes", "in_channels"}
     if unknown := set(arguments) - known:
         raise InputError(
             f"{name} takes no argument {', '.join(sorted(unknown))}",
             "model.arguments",
-            f"it takes {sorted(known)}",
+            f"it takes {', '.join(sorted(known)) or 'none'}",
         )
-    return facts.build(num_classes=num_classes, in_channels=in_channels or facts.input[0], **arguments)
+    try:
+        return facts.build(num_classes=num_classes, in_channels=in_channels or facts.input[0], **arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        if not arguments:
+            raise
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise InputError(f"{name} cannot be built with {given}: {error}", "model.arguments") from error

@@ -132,12 +132,9 @@ def class_codes(num_classes: int) -> Tensor:
     return bits.float() * 2 - 1
 
 
-def connection_table() -> Tensor:
-    """Table I as 0 and 1: (16, 6)."""
-    table = torch.zeros(16, 6)
-    for row, columns in enumerate(C3_CONNECTIONS):
-        table[row, columns] = 1
-    return table
+def connection_table() -> list[list[int]]:
+    """Table I as 16 rows of six zeros and ones."""
+    return [[int(column in columns) for column in range(6)] for columns in C3_CONNECTIONS]
 
 
 def lenet5_1998(num_classes: int = 10, in_channels: int = 1) -> LeNet5:

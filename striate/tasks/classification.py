@@ -83,17 +83,20 @@ class ClassificationTask(Task):
     def draw(
         self, image: Tensor, prediction: Classification, target: int | None = None, side: int = 256
     ) -> Image.Image:
-        """The picture, at least ``side`` pixels wide, above its three most probable classes."""
+        """The picture above its three most probable classes, on a sheet at least ``side`` pixels wide.
+
+        A picture whose longer side is shorter than that is magnified, by a whole number.
+        """
         mode = "L" if image.shape[0] == 1 else "RGB"
         pixels = image.permute(1, 2, 0).contiguous().numpy()
         picture = Image.fromarray(pixels[..., 0] if mode == "L" else pixels, mode).convert("RGB")
-        scale = max(1, -(-side // picture.width))
+        scale = max(1, -(-side // max(picture.size)))
         picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
         font = ImageFont.load_default(size=14)
         lines = [f"{score:6.1%}  {self.classes[label]}" for label, score in prediction.top(3)]
         if target is not None:
             lines.append(f"true: {self.classes[target]}")
-        sheet = Image.new("RGB", (picture.width, picture.height + 20 * len(lines) + 8), "white")
+        sheet = Image.new("RGB", (max(side, picture.width), picture.height + 20 * len(lines) + 8), "white")
         sheet.paste(picture, (0, 0))
         pen = ImageDraw.Draw(sheet)
         for row, line in enumerate(lines):
@@ -102,6 +105,10 @@ class ClassificationTask(Task):
 
 
 def balanced_class_weights(targets: Tensor, num_classes: int) -> Tensor:
-    """Weights float (K,) inverse to the class counts of targets (n,), with mean 1 over the pictures."""
-    counts = torch.bincount(targets, minlength=num_classes).clamp_min(1)
-    return (len(targets) / (num_classes * counts)).float()
+    """Weights float (K,) inverse to the class counts of targets (n,), with mean 1 over the pictures.
+
+    A class without pictures has weight 0, so that label smoothing does not pull towards it.
+    """
+    counts = torch.bincount(targets, minlength=num_classes)
+    weights = len(targets) / (counts.count_nonzero() * counts.clamp_min(1))
+    return torch.where(counts > 0, weights, 0).float()

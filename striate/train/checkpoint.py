@@ -63,6 +63,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
     random_states, random_facts = _capture_random_states()
     facts = {name: getattr(state, name) for name in PLACE}
     facts |= {"random": random_facts, "param_groups": optimizer["param_groups"]}
+    facts["optimizer"] = type(state.optimizer).__name__
     path.parent.mkdir(exist_ok=True)
     write_tensors(path, tensors | random_states, facts)
 
@@ -71,12 +72,14 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     """Bring ``state``, built as for a new run, and every random state to what the file holds.
 
     Raises:
-        InputError: the file is missing, altered, or belongs to another network.
+        InputError: the file is missing, altered, or belongs to another network or optimizer.
     """
     tensors, facts = read_tensors(path)
     _load_module(state.model, tensors, "model/", path)
     if state.ema:
         _load_module(state.ema.model, tensors, "ema/", path)
+    if facts["optimizer"] != type(state.optimizer).__name__:
+        raise InputError(f"the checkpoint belongs to another optimizer: {facts['optimizer']}", path)
     _load_optimizer(state.optimizer, tensors, facts["param_groups"])
     for name in PLACE:
         setattr(state, name, facts[name])

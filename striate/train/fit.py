@@ -79,11 +79,7 @@ def fit(state: TrainingState, job: Job, settings: TrainSettings, step_settings: 
                 watcher.step(state, loss)
             if interrupted.is_set():
                 saver.save()
-                raise Interrupted(
-                    f"stopped after step {state.step}; the state is saved",
-                    job.folder,
-                    f"striate train --resume {job.folder}",
-                )
+                raise _stopped(state, job)
             saver.save_if_due()
 
         while state.epoch < settings.epochs and not out_of_patience(state, settings.patience):
@@ -95,6 +91,8 @@ def fit(state: TrainingState, job: Job, settings: TrainSettings, step_settings: 
             write_history(job.folder, state)
             for watcher in job.watchers:
                 watcher.epoch(row)
+            if interrupted.is_set():  # it came while the epoch was being finished
+                raise _stopped(state, job)
 
 
 def finish_epoch(state: TrainingState, job: Job, settings: StepSettings) -> dict[str, Any]:
@@ -137,6 +135,14 @@ def write_history(folder: Path, state: TrainingState) -> None:
     write_text(folder / "metrics.jsonl", rows)
 
 
+def _stopped(state: TrainingState, job: Job) -> Interrupted:
+    return Interrupted(
+        f"stopped after step {state.step}; the state is saved",
+        job.folder,
+        f"striate train --resume {job.folder}",
+    )
+
+
 class _Saver:
     """Saves the state, with the time that training took in this process and before."""
 
@@ -167,7 +173,8 @@ def _interrupt_flag() -> Iterator[threading.Event]:
         flag.set()
         signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, remember)
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, remember)
     try:
         yield flag
     finally:

@@ -10,6 +10,20 @@ if TYPE_CHECKING:
     from striate.train.checkpoint import TrainingState
 
 
+def check_tensorboard() -> None:
+    """Find out early whether ``TensorBoardLogger`` can be used.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+    try:
+        import torch.utils.tensorboard  # noqa: F401 - slow to import, and an extra
+    except ImportError as error:
+        raise InputError(
+            "TensorBoard is not installed", "train.tensorboard", "pip install 'striate[logging]'"
+        ) from error
+
+
 class TensorBoardLogger:
     """Writes the rows of metrics.jsonl as TensorBoard scalars.
 
@@ -21,12 +35,9 @@ class TensorBoardLogger:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter  # slow to import, and an extra
-        except ImportError as error:
-            raise InputError(
-                "TensorBoard is not installed", what_to_do="pip install 'striate[logging]'"
-            ) from error
+        check_tensorboard()
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(folder))
 
     def log(self, row: Mapping[str, Any]) -> None:

@@ -52,12 +52,13 @@ def train_one_epoch(
     for batch in batches:
         lr = settings.lr * settings.schedule(state.step)
         set_learning_rate(state.optimizer, lr)
-        terms, state.micro_batches = with_smaller_parts(
+        terms, parts = with_smaller_parts(
             lambda parts, batch=batch: backward(state, task, batch, prepare, settings.precision, parts),  # type: ignore[misc]
             state.model,
             parts=min(state.micro_batches, len(batch.indices)),
             most=len(batch.indices),
         )
+        state.micro_batches = max(state.micro_batches, parts)  # a batch of few pictures does not lower it
         norm = clip_gradients(state.model.parameters(), settings.clip_value, settings.clip_norm)
         check_finite(terms["loss"], float(norm), state.step, batch)
         state.optimizer.step()

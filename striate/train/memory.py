@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from striate.errors import RunError
+
 Result = TypeVar("Result")
 
 
@@ -26,7 +28,7 @@ def with_smaller_parts(
         The result, and the number of parts that it took.
 
     Raises:
-        RuntimeError: torch's own, when ``most`` parts do not fit either.
+        RunError: not even ``most`` parts fit.
     """
     buffers = [buffer.clone() for buffer in model.buffers()]
     random_state = torch.get_rng_state()
@@ -35,8 +37,14 @@ def with_smaller_parts(
         try:
             return compute(parts), parts
         except RuntimeError as error:
-            if not is_out_of_memory(error) or parts >= most:
+            if not is_out_of_memory(error):
                 raise
+            if parts >= most:
+                raise RunError(
+                    "there is not enough memory to train on a single picture",
+                    str(error).splitlines()[0],
+                    "choose a smaller network or a smaller input.size",
+                ) from error
         parts = min(2 * parts, most)  # outside the handler, which holds the failed try's tensors
         model.zero_grad(set_to_none=True)
         torch.set_rng_state(random_state)

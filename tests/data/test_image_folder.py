@@ -1,3 +1,4 @@
+import gzip
 import io
 import os
 import pickle
@@ -79,6 +80,12 @@ def test_a_wrapping_folder_is_skipped(make_classes):
         assert load(folder).fingerprint() == plain.fingerprint()
     in_train = make_classes({"w/train/a": 1, "w/train/b": 1, "w/test/a": 1}, name="split")
     assert list(load(in_train).splits) == ["train", "test"]
+
+
+def test_the_name_is_the_folders_or_the_archives_without_its_suffix(make_classes):
+    folder = make_classes({"a": 1, "b": 1}, name="version 1.2")
+    assert load(folder).name == "version 1.2"
+    assert load(pack(folder, ".tar.gz")).name == "packed"
 
 
 def test_folders_inside_a_class_belong_to_it(make_classes):
@@ -172,6 +179,10 @@ def test_a_class_folder_without_pictures_is_named(make_classes, folder_name):
 def test_links_inside_are_followed_and_links_that_leave_are_refused(make_classes, tmp_path):
     folder = make_classes({"a": 2, "b": 1})
     (folder / "b" / "link.png").symlink_to(folder / "a" / "0.png")
+    assert len(load(folder).splits[POOL]) == 4
+    (folder / "b" / "loop.png").symlink_to("loop.png")
+    assert [fault.name for fault in load(folder).faults] == ["b/loop.png"]
+    (folder / ".hidden").symlink_to(folder.parent)
     assert len(load(folder).splits[POOL]) == 4
     (outside,) = write_files(tmp_path, {"outside.png": good_pictures()["colour.png"]})
     link = folder / "b" / "away.png"
@@ -317,6 +328,30 @@ def test_a_compressed_tar_above_the_memory_budget_is_refused(tmp_path, monkeypat
     with pytest.raises(InputError, match="cannot be read out of order") as caught:
         load(path)
     assert "unpack it" in caught.value.what_to_do
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tgz"])
+def test_a_tar_damaged_between_two_files_does_not_lose_the_rest_silently(make_classes, suffix):
+    plain = pack(make_classes({"a": 2, "b": 2}), ".tar")
+    content = bytearray(plain.read_bytes())
+    with tarfile.open(plain) as tar:
+        second, last = tar.getmembers()[1], tar.getmembers()[-1]
+    damaged = content.copy()
+    damaged[second.offset + 150] ^= 0xFF  # its checksum field
+    path = plain.parent / f"damaged{suffix}"
+    for mutant in (damaged, content[: last.offset]):
+        path.write_bytes(gzip.compress(mutant) if suffix == ".tgz" else mutant)
+        with pytest.raises(InputError, match="between two files"):
+            load(path)
+
+
+def test_a_compressed_tar_with_a_wrong_checksum_is_refused(make_classes):
+    path = pack(make_classes({"a": 2, "b": 2}), ".tgz")
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 1  # the CRC-32 in gzip's trailer
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="CRC"):
+        load(path)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

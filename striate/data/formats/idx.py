@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.data.archive import Archive, is_archive, open_archive
+from striate.data.archive import Archive, is_archive, open_archive, plain_name
 from striate.data.dataset import ArrayImages, Dataset, Split
 from striate.errors import InputError
 
@@ -86,7 +86,7 @@ def load(path: Path, archive: Archive | None = None) -> Dataset:
             "check that the files belong together",
         )
     return Dataset(
-        name=path.name.split(".")[0],
+        name=plain_name(path),
         source=str(path),
         format="idx",
         why=f"it holds IDX files with MNIST's names ({Path(found['train', 'images']).name}, ...)",

@@ -20,10 +20,10 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from striate.data.archive import Archive, is_archive, open_archive
+from striate.data.archive import Archive, is_archive, open_archive, plain_name
 from striate.data.dataset import POOL, ArchiveImages, Dataset, Fault, FolderImages, Images, Split
 from striate.data.images import IMAGE_SUFFIXES
-from striate.errors import InputError
+from striate.errors import InputError, one_line
 
 SPLIT_FOLDERS = {
     "train": "train", "training": "train",
@@ -67,23 +67,27 @@ def load(path: Path, archive: Archive | None = None) -> Dataset:
 
     Raises:
         InputError: nothing there, fewer than two classes, a class without pictures, pictures but no
-            class folders, a class outside "train" that is not in it, or a link that leads outside.
+            class folders, a split without pictures, a class outside "train" that is not in it, or a
+            link that leads outside.
     """
     listing, make_images = _open(path, archive)
-    root, listing = _without_wrappers(_without_leftovers(listing))
+    root, listing = _without_wrappers(listing)
     split_of = _split_folders(listing, path)
     pictures, text_files, faults = _sort_files(listing)
     samples, stray = _samples(pictures, split_of, path)
     images = make_images(root, [sample.path for sample in samples], None)
     samples, channels, unreadable = _read_headers(samples, images)
     classes = _classes(samples, listing, split_of, path)
+    class_id = {label: k for k, label in enumerate(classes)}
     splits = {}
     for split in dict.fromkeys(split_of.values()) if split_of else [POOL]:
         chosen = [sample for sample in samples if sample.split == split]
-        targets = torch.tensor([classes.index(sample.label) for sample in chosen], dtype=torch.int64)
+        if not chosen:
+            raise InputError(f"there are no pictures for {split}", path, "fill its folder or remove it")
+        targets = torch.tensor([class_id[sample.label] for sample in chosen], dtype=torch.int64)
         splits[split] = Split(make_images(root, [sample.path for sample in chosen], channels), targets)
     return Dataset(
-        name=path.resolve().name.split(".")[0],
+        name=plain_name(path),
         source=str(path),
         format="image-folder",
         why=_why(split_of, text_files),
@@ -99,28 +103,35 @@ def _open(path: Path, archive: Archive | None) -> tuple[Listing, MakeImages]:
     if is_archive(path):
         opened = archive or open_archive(path)
         return (
-            Listing(tuple(sorted(opened.files)), opened.folders),
+            Listing(*(tuple(sorted(filter(_is_data, names))) for names in (opened.files, opened.folders))),
             lambda root, paths, channels: ArchiveImages(opened, root, paths, channels),
         )
     return list_folder(path), lambda root, paths, channels: FolderImages(path / root, paths, channels)
 
 
 def list_folder(path: Path) -> Listing:
-    """Everything below ``path``, sorted. Raises InputError for a link that leads out or to a folder."""
+    """The data below ``path``, sorted. Raises InputError for a link that leads out or to a folder."""
     files, folders, home = [], [], path.resolve()
     for folder, folder_names, file_names in os.walk(path, onerror=_unreadable):
-        here = Path(folder)
+        folder_names[:] = filter(_is_data, folder_names)  # the walk goes on into these
+        file_names = list(filter(_is_data, file_names))
         for name in folder_names + file_names:
-            entry = here / name
-            if entry.is_symlink() and (name in folder_names or not entry.resolve().is_relative_to(home)):
+            entry = Path(folder, name)
+            if entry.is_symlink() and (name in folder_names or not _target(entry).is_relative_to(home)):
                 raise InputError(
                     "the folder holds a link to a folder or to a place outside",
                     entry,
                     "copy the files there, or remove the link",
                 )
-        files += [(here / name).relative_to(path).as_posix() for name in file_names]
-        folders += [(here / name).relative_to(path).as_posix() for name in folder_names]
+        inside = Path(folder).relative_to(path).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
+        files += [prefix + name for name in file_names]
+        folders += [prefix + name for name in folder_names]
     return Listing(tuple(sorted(files)), tuple(sorted(folders)))
+
+
+def _target(link: Path) -> Path:
+    return Path(os.path.realpath(link))  # unlike Path.resolve, it bears links that lead to themselves
 
 
 def _unreadable(error: OSError) -> None:
@@ -129,13 +140,9 @@ def _unreadable(error: OSError) -> None:
     ) from error
 
 
-def _without_leftovers(listing: Listing) -> Listing:
-    """Without hidden files and folders, and what operating systems leave behind."""
-
-    def is_data(path: str) -> bool:
-        return not any(part.startswith(".") or part in _LEFT_BEHIND for part in path.split("/"))
-
-    return Listing(tuple(filter(is_data, listing.files)), tuple(filter(is_data, listing.folders)))
+def _is_data(path: str) -> bool:
+    """Whether a path is neither hidden nor left behind by an operating system."""
+    return not any(part.startswith(".") or part in _LEFT_BEHIND for part in path.split("/"))
 
 
 def _without_wrappers(listing: Listing) -> tuple[str, Listing]:
@@ -194,7 +201,7 @@ def _sort_files(listing: Listing) -> tuple[list[str], list[str], list[Fault]]:
         elif _suffix(path) in _TEXT_SUFFIXES:
             text_files.append(path)
         else:
-            faults.append(Fault(path, f"{_suffix(path) or 'no suffix'} is no suffix of a picture"))
+            faults.append(Fault(one_line(path), f"{_suffix(path) or 'no suffix'} is no suffix of a picture"))
     return pictures, text_files, faults
 
 
@@ -207,7 +214,7 @@ def _samples(pictures: list[str], split_of: dict[str, str], path: Path) -> tuple
         if folders:
             samples.append(Sample(picture, split, folders[0]))
         else:
-            stray.append(Fault(picture, "the picture lies in no class folder"))
+            stray.append(Fault(one_line(picture), "the picture lies in no class folder"))
     if not samples:
         if stray:
             raise InputError(
@@ -225,7 +232,7 @@ def _read_headers(samples: list[Sample], images: Images) -> tuple[list[Sample], 
             channels = max(channels, images.facts(i).channels)
             readable.append(sample)
         except InputError as error:
-            faults.append(Fault(sample.path, error.what))
+            faults.append(Fault(one_line(sample.path), error.what))
     return readable, channels, faults
 
 
@@ -242,6 +249,9 @@ def _classes(
         )
     first = "train" if split_of else POOL
     classes = sorted({sample.label for sample in samples if sample.split == first}, key=natural_order)
+    for name in classes:
+        if name != one_line(name):
+            raise InputError(f"a class folder's name is not readable text: {name}", path, "rename it")
     unknown = sorted({sample.label for sample in samples} - set(classes), key=natural_order)
     if unknown:
         where = next(sample.split for sample in samples if sample.label == unknown[0])

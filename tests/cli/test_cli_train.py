@@ -1,0 +1,174 @@
+"""``striate train`` as a user sees it: what it prints, exit codes, what lies in the run folder."""
+
+import json
+import re
+import signal
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import contents
+
+from striate.cli.progress import TrainingProgress
+from striate.recipe import Recipe, load_recipe
+from striate.run_folder import read_config
+
+QUICK = ("--model", "lenet5", "--epochs", "1", "--precision", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "section", "key", "value"),
+    [
+        (["digits"], "data", "source", "digits"),
+        (["--model", "lenet5"], "model", "name", "lenet5"),
+        (["--epochs", "7"], "train", "epochs", 7),
+        (["--batch-size", "3"], "train", "batch_size", 3),
+        (["--lr", "0.5"], "optimizer", "lr", 0.5),
+        (["--image-size", "40"], "input", "size", [40, 40]),
+        (["--precision", "bf16"], "train", "precision", "bf16"),
+        (["--device", "cpu"], "train", "device", "cpu"),
+        (["--workers", "2"], "data", "workers", 2),
+        (["--seed", "9"], "train", "seed", 9),
+        (["--strict"], "train", "strict", True),
+        (["--set", "augment.flip=true"], "augment", "flip", True),
+        (["--set", "input.size=[20, 30]"], "input", "size", [20, 30]),
+        (["--set", "optimizer.name=sgd", "--set", "optimizer.name=adam"], "optimizer", "name", "adam"),
+        (["--epochs", "7", "--set", "train.epochs=8"], "train", "epochs", 8),
+    ],
+)
+def test_a_flag_changes_its_setting_and_nothing_else(run_cli, arguments, section, key, value):
+    outcome = run_cli("train", *arguments, "--print-config")
+    assert (outcome.code, outcome.err) == (0, "")
+    expected = Recipe().model_dump(mode="json", exclude_none=True)
+    expected[section][key] = value
+    assert tomllib.loads(outcome.out) == expected
+
+
+def test_a_flag_of_zero_overrides_a_recipe(run_cli, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[train]\nseed = 5\nepochs = 3\n[data]\nworkers = 4\n")
+    outcome = run_cli("train", "--config", recipe, "--seed", "0", "--workers", "0", "--print-config")
+    printed = tomllib.loads(outcome.out)
+    assert (printed["train"]["seed"], printed["data"]["workers"], printed["train"]["epochs"]) == (0, 0, 3)
+
+
+def test_the_printed_recipe_is_the_one_that_the_run_keeps(run_cli, tmp_path):
+    arguments = ("digits", *QUICK, "--seed", "4", "--set", "input.margin=2", "--set", "augment.rotate=5.5")
+    printed = run_cli("train", *arguments, "--print-config").out
+    (tmp_path / "recipe.toml").write_text(printed)
+    assert run_cli("train", "--config", tmp_path / "recipe.toml", "--print-config").out == printed
+    outcome = run_cli("train", "--config", tmp_path / "recipe.toml", "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
+    assert Recipe.model_validate(kept) == load_recipe(tmp_path / "recipe.toml")
+    assert (tmp_path / "run" / "recipe.toml").read_text() == printed
+    again = run_cli("train", "--config", tmp_path / "run" / "recipe.toml", "--out", tmp_path / "again")
+    assert again.code == 0, again.err
+    weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("run", "again")]
+    assert weights[0] == weights[1]
+
+
+def test_json_is_all_that_is_printed_and_progress_goes_to_standard_error(run_cli, tmp_path):
+    outcome = run_cli("train", "digits", *QUICK, "--out", tmp_path / "run", "--json")
+    assert outcome.code == 0
+    result = json.loads(outcome.out)
+    assert result.keys() == {"run", "results"}
+    assert result["run"] == str(tmp_path / "run")
+    assert result["results"] == json.loads((tmp_path / "run" / "results.json").read_text())["results"]
+    assert result["results"].keys() == {"val", "test"}
+    start, epoch = outcome.err.splitlines()
+    assert start == "lenet5 on digits (1,348 train, 269 val, 180 test), fp32 on cpu"
+    assert epoch.startswith("epoch   1/1   train loss ")
+
+
+def test_without_out_the_run_is_named_after_data_and_network(run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = run_cli("train", "digits", *QUICK)
+    assert outcome.code == 0, outcome.err
+    lines = outcome.out.splitlines()
+    folder = Path("runs/digits-lenet5")
+    accuracy = json.loads((folder / "results.json").read_text())["results"]["test"]["accuracy"]
+    assert f"test accuracy {100 * accuracy:.2f} %" in lines
+    assert f"run folder   {folder}" in lines
+    assert f"report       {folder / 'report.html'}" in lines
+    assert (folder / "report.html").is_file()
+    before = contents(tmp_path)
+    outcome = run_cli("train", "digits", *QUICK)
+    assert outcome.code == 2
+    assert "exists already" in outcome.err
+    assert str(folder) in outcome.err
+    assert contents(tmp_path) == before
+
+
+def test_an_empty_folder_is_filled_and_not_replaced(run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = tmp_path.stat().st_ino
+    outcome = run_cli("train", "digits", *QUICK, "--out", ".")
+    assert outcome.code == 0, outcome.err
+    assert tmp_path.stat().st_ino == before
+    assert run_cli("evaluate", ".").code == 0
+    assert not [path for path in tmp_path.rglob(".*")]
+
+
+def test_a_folder_with_the_name_of_a_data_set_does_not_get_in_its_way(run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    outcome = run_cli("train", "digits", *QUICK, "--out", "run")
+    assert outcome.code == 0, outcome.err
+    assert read_config("run").data.source == "digits"
+    assert read_config("run").recipe.data.source == "digits"
+
+
+def test_a_run_finds_its_data_again_from_another_folder(run_cli, tmp_path, shapes_folder, monkeypatch):
+    monkeypatch.chdir(shapes_folder.parent)
+    for given, arguments in {
+        "as an argument": ["shapes"],
+        "as a setting": ["--set", "data.source=shapes"],
+    }.items():
+        out = tmp_path / given
+        assert run_cli("train", *arguments, *QUICK, "--out", out).code == 0
+        assert read_config(out).data.source == str(shapes_folder)
+        assert read_config(out).recipe.data.source == str(shapes_folder)
+
+
+def test_ctrl_c_saves_the_state_and_resume_needs_nothing_else(run_cli, tmp_path, monkeypatch):
+    arguments = ("train", "digits", *QUICK, "--epochs", "2")
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert run_cli(*arguments, "--out", whole).code == 0
+
+    def interrupt(progress, state, loss):
+        if state.step == 30:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "step", interrupt)
+        outcome = run_cli(*arguments, "--out", stopped)
+    assert outcome.code == 130
+    assert outcome.err.splitlines()[-3:] == [
+        "stopped: stopped after step 30; the state is saved",
+        f"  in: {stopped}",
+        f"  try: striate train --resume {stopped}",
+    ]
+    assert outcome.out == ""
+    assert not (stopped / "report.html").exists()
+    outcome = run_cli("train", "--resume", stopped)
+    assert outcome.code == 0, outcome.err
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (stopped / name).read_bytes() == (whole / name).read_bytes()
+    assert {path.name for path in stopped.iterdir()} == {path.name for path in whole.iterdir()}
+
+
+def test_bars_fit_into_80_columns_and_give_the_cursor_back(run_cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    outcome = run_cli("train", "digits", *QUICK, "--out", tmp_path / "run")
+    assert outcome.code == 0
+    shown = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", outcome.err))
+    bars = [line for line in shown if "━" in line]
+    assert any(line.startswith("reading train") for line in bars)
+    assert any(line.startswith("epoch 1/1") and "loss" in line for line in bars)
+    assert all(len(line) <= 80 for line in bars)
+    assert outcome.err.rindex("\x1b[?25h") > outcome.err.rindex("\x1b[?25l")
+    assert "━" not in outcome.out

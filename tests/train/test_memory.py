@@ -1,0 +1,100 @@
+"""When memory runs out: the step must be what it would have been with smaller parts from the start."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.errors import RunError
+from striate.train.memory import is_out_of_memory, with_smaller_parts
+
+CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: ..."
+FAILURES = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(CPU_MESSAGE)]
+
+
+class Limited(nn.Module):
+    """Runs out of memory, late in its pass, for batches above ``limit``."""
+
+    def __init__(self, limit: int, failure: RuntimeError = FAILURES[0]) -> None:
+        super().__init__()
+        self.limit, self.failure = limit, failure
+        self.body = nn.Sequential(nn.Conv1d(4, 8, 1), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Conv1d(8, 1, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.body(x)
+        if len(x) > self.limit:
+            raise self.failure
+        return y
+
+
+def step(model: nn.Module, images: Tensor, parts: int, most: int | None = None) -> tuple[float, int]:
+    """Gradients of the mean over ``images``."""
+
+    def compute(parts: int) -> float:
+        total = 0.0
+        for part in images.tensor_split(parts):
+            loss = model(part).square().mean() * len(part) / len(images)
+            loss.backward()
+            total += loss.item()
+        return total
+
+    return with_smaller_parts(compute, model, parts, most or len(images))
+
+
+@pytest.fixture
+def images():
+    torch.manual_seed(0)
+    return torch.randn(12, 4, 3)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize(("limit", "needed"), [(12, 1), (6, 2), (5, 4), (3, 4), (2, 8)])
+def test_the_result_is_that_of_smaller_parts_from_the_start(images, failure, limit, needed):
+    torch.manual_seed(1)
+    model = Limited(limit, failure).train()
+    twin = copy.deepcopy(model)
+    torch.manual_seed(2)
+    loss, parts = step(model, images, parts=1)
+    after = torch.get_rng_state()
+    torch.manual_seed(2)
+    expected, _ = step(twin, images, parts=needed)
+    assert parts == needed
+    assert loss == expected
+    assert torch.equal(after, torch.get_rng_state())
+    for (name, value), (_, other) in zip(model.state_dict().items(), twin.state_dict().items(), strict=True):
+        assert torch.equal(value, other), name  # running statistics and their count
+    for a, b in zip(model.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(a.grad, b.grad)
+
+
+def test_parts_never_exceed_the_pictures(images):
+    tried = []
+
+    def compute(parts: int) -> None:
+        tried.append(parts)
+        raise FAILURES[0]
+
+    with pytest.raises(RunError, match="single picture"):
+        with_smaller_parts(compute, nn.Identity(), parts=1, most=12)
+    assert tried == [1, 2, 4, 8, 12]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_when_not_even_one_picture_fits_the_run_ends(images, failure):
+    with pytest.raises(RunError, match="not enough memory") as caught:
+        step(Limited(0, failure).train(), images, parts=1)
+    assert "input.size" in caught.value.what_to_do
+
+
+def test_other_errors_pass_through_at_once(images):
+    model = Limited(3, RuntimeError("mat1 and mat2 shapes cannot be multiplied")).train()
+    with pytest.raises(RuntimeError, match="mat1"):
+        step(model, images, parts=1)
+
+
+def test_the_processors_own_allocator_is_recognized():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("shape mismatch"))
