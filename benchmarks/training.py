@@ -20,9 +20,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-BATCH = 64
-COUNT = 4096  # pictures
-JOBS = {"feed": 40, "fashion_cnn": 6, "compact_cnn": 10, "lenet5": 20}  # batches a turn
+BATCH = 256
+COUNT = 8192  # pictures
+JOBS = {"feed": 12, "fashion_cnn": 2, "compact_cnn": 3, "lenet5": 8}  # batches a turn
 
 
 def main() -> None:

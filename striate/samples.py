@@ -5,9 +5,11 @@ Shapes: N pictures of a batch, C channels, H and W height and width, K classes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from torch import Tensor
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,28 @@ class Frame:
     scale_x: float = 1.0
     offset_y: float = 0.0
     offset_x: float = 0.0
+
+
+class Selection(Sequence[Item]):
+    """Some of ``items``, at ``positions`` int64 (n,), looked up when asked for: most batches never ask."""
+
+    def __init__(self, items: Sequence[Item], positions: Tensor) -> None:
+        self.items = items
+        self.positions = positions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Selection[Item]": ...
+
+    def __getitem__(self, index: int | slice) -> "Item | Selection[Item]":
+        if isinstance(index, slice):
+            return Selection(self.items, self.positions[index])
+        return self.items[int(self.positions[index])]
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def contents(*roots: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory):
-    """LeNet-5 on the digits: 28 pixels inside a black margin to 32, good for about 90 %. Not to be changed."""
+    """LeNet-5 on the digits, 28 pixels inside a black margin to 32: about 90 %. Not to be changed."""
     import striate
 
     return striate.train(

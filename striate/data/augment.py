@@ -121,11 +121,12 @@ class Augment:
         settings, moved = self.settings, images
         if changes_geometry(settings):
             height, width = images.shape[-2:]
-            matrices = draw_affine(settings, self.seed, epoch, indices, height, width)
+            geometry = draw_geometry(settings, self.seed, epoch, indices, height, width)
             if moves_whole_pixels(settings):
-                moved = move_whole_pixels(images, matrices, settings.fill)
+                moved = move_whole_pixels(images, geometry.mirror, geometry.shift, settings.fill)
             else:
-                moved = resample(images, matrices, settings.fill if _looks_outside(settings) else "edge")
+                fill = settings.fill if _looks_outside(settings) else "edge"
+                moved = resample(images, geometry.matrices(height, width), fill)
         if changes_colour(settings):
             channels = images.shape[1]
             noise = draw_lighting(settings, self.seed, epoch, indices, self._components(channels))
@@ -197,10 +198,12 @@ def draw_geometry(
     shift = torch.zeros(len(indices), 2, dtype=torch.float64)
     if settings.shift:
         largest = settings.shift * torch.tensor([width, height], dtype=torch.float64)
-        shift = symmetric(Stream.SHIFT, 2) * largest
+        shift = symmetric(Stream.SHIFT, 2)
         if moves_whole_pixels(settings):  # each of -k..k equally often
             largest = (largest + 1e-9).floor()  # 0.29 of 100 pixels is 29, not 28.999...
-            shift = (symmetric(Stream.SHIFT, 2) * (largest + 0.5) + 0.5).floor()
+            shift = (shift * (largest + 0.5) + 0.5).floor()
+        else:
+            shift = shift * largest
     return Geometry(
         crop_corner=corner,
         crop_size=size,
@@ -261,30 +264,41 @@ def draw_lighting(
 # Applying -----------------------------------------------------------------------------------------------
 
 
-def move_whole_pixels(images: Tensor, matrices: Tensor, fill: Fill) -> Tensor:
-    """Move pictures by whole pixels and mirror them, exactly and in their own dtype.
+def move_whole_pixels(images: Tensor, mirror: Tensor, shift: Tensor, fill: Fill) -> Tensor:
+    """Mirror pictures and move them by whole pixels, exactly and in their own dtype.
 
     Args:
         images: (N, C, H, W) of any dtype.
-        matrices: float64 (N, 2, 3), output points to input points; the linear part is diagonal with 1 or
-            -1, and pixels fall on pixels.
+        mirror: (N, 2) for x and y, -1 where a picture is mirrored along the axis, else 1.
+        shift: (N, 2) whole numbers of pixels to the right and down, after mirroring.
         fill: what enters at the border: zeros, the picture mirrored about its outer edge (... 1 0 0 1 ...),
             or its outermost pixels.
     """
-    number, channels, height, width = images.shape
-    at_columns, at_rows = _separate(matrices, height, width)
-    columns = (at_columns[:, 0] + matrices[:, 0, 2:]).floor().long()  # (N, W), of the input
-    rows = (at_rows[:, 1] + matrices[:, 1, 2:]).floor().long()  # (N, H)
-    if fill == "reflect":
-        columns, rows = _mirror_inside(columns, width), _mirror_inside(rows, height)
-    elif fill == "edge":
-        columns, rows = columns.clamp(0, width - 1), rows.clamp(0, height - 1)
-    else:  # zeros are the edge pixels of a picture with a border of one zero
-        columns, rows = columns.clamp(-1, width) + 1, rows.clamp(-1, height) + 1
-        images = F.pad(images, (1, 1, 1, 1))
-    positions = rows[:, :, None] * images.shape[-1] + columns[:, None, :]  # (N, H, W), in the flat picture
-    positions = positions.view(number, 1, -1).expand(-1, channels, -1).to(images.device)
-    return images.flatten(2).gather(2, positions).view(number, channels, height, width)
+    for axis, turned in ((3, mirror[:, 0] < 0), (2, mirror[:, 1] < 0)):
+        if turned.any():
+            images = torch.where(turned.to(images.device)[:, None, None, None], images.flip(axis), images)
+    right, down = shift.long().unbind(dim=1)
+    reach_x, reach_y = int(right.abs().max()), int(down.abs().max())
+    if not reach_x and not reach_y:
+        return images
+    height, width = images.shape[-2:]
+    bordered = _add_border(_add_border(images, 3, reach_x, fill), 2, reach_y, fill)
+    # Every place of the frame on the bordered picture is a view; choosing one per picture is the only copy.
+    windows = bordered.unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
+    chosen = (torch.arange(len(images)), reach_y - down, reach_x - right)
+    if images.device.type == "cpu":  # NumPy copies whole rows where torch copies single pixels
+        return torch.from_numpy(windows.numpy()[tuple(index.numpy() for index in chosen)])
+    return windows[tuple(index.to(images.device) for index in chosen)]
+
+
+def _add_border(images: Tensor, axis: int, reach: int, fill: Fill) -> Tensor:
+    """``reach`` more pixels on both sides of an axis of (N, C, H, W)."""
+    size = images.shape[axis]
+    if fill == "zero":
+        return F.pad(images, (reach, reach) if axis == 3 else (0, 0, reach, reach))
+    positions = torch.arange(-reach, size + reach, device=images.device)
+    positions = _mirror_inside(positions, size) if fill == "reflect" else positions.clamp(0, size - 1)
+    return images.index_select(axis, positions)
 
 
 def resample(images: Tensor, matrices: Tensor, fill: Fill) -> Tensor:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from striate.data.dataset import ArrayImages, Fault, Images, Split
 from striate.data.preprocessing import Preprocessing
 from striate.errors import InputError
-from striate.samples import Batch, Frame
+from striate.samples import Batch, Frame, Selection
 
 Progress = Callable[[int], None]  # told how many pictures were just read
 
@@ -48,7 +48,7 @@ class MemoryPictures(Pictures):
 
     def batches(self, index_lists: list[Tensor]) -> Iterator[tuple[Tensor, Sequence[Frame]]]:
         for indices in index_lists:
-            yield self.pixels[indices], [self.frames[i] for i in indices.tolist()]
+            yield self.pixels.index_select(0, indices), Selection(self.frames, indices)
 
 
 class StreamedPictures(Pictures):
@@ -193,7 +193,7 @@ class Loader:
         index_lists = list(order.tensor_split(len(self)))[start:]
         read = self.pictures.batches(index_lists)
         for indices, (images, frames) in zip(index_lists, read, strict=True):
-            names = [self.pictures.names[i] for i in indices.tolist()]
+            names = Selection(self.pictures.names, indices)
             yield Batch(images, self.pictures.targets[indices], indices, names, frames)
 
 

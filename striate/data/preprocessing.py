@@ -80,7 +80,7 @@ class Preprocessing:
         shift = torch.tensor(
             [-mean / std for mean, std in zip(self.mean, self.std, strict=True)], device=images.device
         ).view(-1, 1, 1)
-        return torch.addcmul(shift, images.float(), scale)
+        return (images * scale).add_(shift)
 
     def _inner_size(self) -> tuple[int, int]:
         return self.size[0] - 2 * self.margin, self.size[1] - 2 * self.margin

@@ -63,9 +63,7 @@ def test_data_with_splits_of_their_own_keep_them(run_cli, digits_run, tmp_path):
     assert "--split train, test, all" in outcome.err
 
 
-def test_the_runs_own_data_at_another_place_are_split_as_they_were(
-    run_cli, shapes_run, shapes_folder, tmp_path
-):
+def test_own_data_at_another_place_are_split_as_they_were(run_cli, shapes_run, shapes_folder, tmp_path):
     moved = shutil.copytree(shapes_folder, tmp_path / "elsewhere")
     result = json.loads(run_cli("evaluate", shapes_run.path, moved, "--json").out)
     assert (result["split"], result["metrics"]) == ("test", shapes_run.results["test"])

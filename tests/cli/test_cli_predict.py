@@ -56,9 +56,7 @@ def test_the_table_has_a_line_for_each_picture(run_cli, digits_run, pictures):
         assert line.split()[:3] == [str(path), best.label, f"{100 * best.score:.2f}"]
 
 
-def test_draw_writes_a_picture_for_each_and_leaves_the_originals_alone(
-    run_cli, digits_run, pictures, tmp_path
-):
+def test_draw_writes_a_picture_for_each_and_spares_the_originals(run_cli, digits_run, pictures, tmp_path):
     before = contents(tmp_path / "pictures")
     outcome = run_cli("predict", digits_run.path, *pictures, "--draw", tmp_path / "new" / "drawn")
     assert outcome.code == 0, outcome.err

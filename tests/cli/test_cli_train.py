@@ -108,7 +108,7 @@ def test_an_empty_folder_is_filled_and_not_replaced(run_cli, tmp_path, monkeypat
     assert outcome.code == 0, outcome.err
     assert tmp_path.stat().st_ino == before
     assert run_cli("evaluate", ".").code == 0
-    assert not [path for path in tmp_path.rglob(".*")]
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_a_folder_with_the_name_of_a_data_set_does_not_get_in_its_way(run_cli, tmp_path, monkeypatch):

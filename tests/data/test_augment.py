@@ -106,7 +106,7 @@ def test_a_shift_by_known_pixels_is_a_slice_of_the_padded_picture(
     matrices = geometry(shift=[[right, down]]).matrices(7, 5)
     padded = np.pad(image[0].numpy(), ((0, 0), (8, 8), (8, 8)), mode=NUMPY_PADDING[fill])
     expected = padded[:, 8 - down : 15 - down, 8 - right : 13 - right]
-    result = move_whole_pixels(image, matrices, fill)
+    result = move_whole_pixels(image, torch.ones(1, 2), torch.tensor([[right, down]]), fill)
     assert result.dtype == torch.uint8
     assert np.array_equal(result[0].numpy(), expected)
     assert torch.allclose(resample(image, matrices, fill), result.float(), rtol=0, atol=1e-3)
@@ -116,18 +116,21 @@ def test_a_shift_by_known_pixels_is_a_slice_of_the_padded_picture(
 def test_mirroring_flips_the_axis_and_twice_is_the_identity(mirror: list[float], axes: list[int]) -> None:
     image = pictures(1, 3, 6, 9)
     matrices = geometry(mirror=[mirror]).matrices(6, 9)
-    once = move_whole_pixels(image, matrices, "zero")
+    sides, still = torch.tensor([mirror]), torch.zeros(1, 2)
+    once = move_whole_pixels(image, sides, still, "zero")
     assert torch.equal(once, image.flip(axes))
-    assert torch.equal(move_whole_pixels(once, matrices, "zero"), image)
+    assert torch.equal(move_whole_pixels(once, sides, still, "zero"), image)
     assert torch.allclose(resample(image, matrices, "zero"), once.float(), rtol=0, atol=1e-3)
 
 
 def test_a_picture_is_flipped_before_it_is_shifted() -> None:
     image = pictures(1, 1, 4, 6)
-    matrices = geometry(mirror=[[-1.0, 1.0]], shift=[[2.0, 0.0]]).matrices(4, 6)
+    mirror, shift = torch.tensor([[-1.0, 1.0]]), torch.tensor([[2.0, 0.0]])
     expected = torch.zeros_like(image)
     expected[..., 2:] = image.flip(3)[..., :-2]
-    assert torch.equal(move_whole_pixels(image, matrices, "zero"), expected)
+    assert torch.equal(move_whole_pixels(image, mirror, shift, "zero"), expected)
+    matrices = geometry(mirror=mirror.tolist(), shift=shift.tolist()).matrices(4, 6)
+    assert torch.allclose(resample(image, matrices, "zero"), expected.float(), rtol=0, atol=1e-3)
 
 
 def test_shift_and_flips_alone_stay_uint8_and_only_move_pixels() -> None:
@@ -285,7 +288,8 @@ def test_contrast_is_about_the_mean_of_the_picture_before_it_was_moved() -> None
     images, indices = pictures(6, 1, 8, 8), torch.arange(6)
     settings = settings_with(contrast=0.8, shift=0.9)
     _, contrast = draw_light(settings, 0, 0, indices)
-    still = move_whole_pixels(images, draw_affine(settings, 0, 0, indices, 8, 8), "zero")
+    drawn = draw_geometry(settings, 0, 0, indices, 8, 8)
+    still = move_whole_pixels(images, drawn.mirror, drawn.shift, "zero")
     means = images.double().mean(dim=(1, 2, 3), keepdim=True)
     expected = (still - means) * contrast.view(6, 1, 1, 1) + means
     result = Augment(settings, 0)(images, 0, indices)

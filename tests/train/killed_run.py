@@ -379,9 +379,8 @@ def kill_often(
             kind, status = events.kind, harness.go(out, events)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
             kills[kind] += 1
-            if is_finished(out):
-                status = harness.go(out, Events())
-        if os.WIFEXITED(status) and status != 0:
+            status = harness.go(out, Events()) if is_finished(out) else 0
+        if status != 0:
             faults.append(f"{out.name} ended with status {status}")
             break
         if is_finished(out):  # it came to its end before the kill did
