@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import draw_shapes, write_digits
+from small_data import draw_shapes, write_digits
 
 import striate
 from striate.data.images import decode_image

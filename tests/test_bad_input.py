@@ -3,7 +3,6 @@ nothing left behind, and the user's own files as they were."""
 
 import json
 import os
-import resource
 import shutil
 import sys
 from pathlib import Path
@@ -11,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import contents, draw_shapes, write_digits
 from faulty_pictures import encode, faulty_headers, faulty_pixels, good_pictures, smooth_pixels, write_files
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from small_data import contents, draw_shapes, write_digits
 
+from striate.errors import InputError
 from striate.files import read_tensors, write_tensors
 from striate.models.catalog import create_model
 from striate.run import load_run
@@ -28,13 +28,13 @@ def refused(run_cli, tmp_path, monkeypatch):
     """Runs a command in ``tmp_path`` that must be refused; gives what the error says."""
     monkeypatch.chdir(tmp_path)
 
-    def check(*arguments: object, names: str, code: int = 2) -> str:
+    def check(*arguments: object, names: str) -> str:
         before = contents(tmp_path)
         outcome = run_cli(*arguments)
-        assert outcome.code == code, outcome
+        assert outcome.code == 2, outcome
         assert outcome.out == ""
         lines = outcome.err.splitlines()
-        assert [line[:7] for line in lines] == ["error: ", "  in: " + lines[1][6], "  try: "], outcome.err
+        assert [line.split(": ")[0] for line in lines] == ["error", "  in", "  try"], outcome.err
         assert names in outcome.err
         assert contents(tmp_path) == before
         return outcome.err
@@ -45,36 +45,61 @@ def refused(run_cli, tmp_path, monkeypatch):
 # What is no data set
 
 
+def an_empty_folder(root):
+    root.mkdir()
+
+
+def an_empty_class_folder(root):
+    (root / "rose").mkdir(parents=True)
+
+
+def no_folder(root):
+    pass
+
+
+def pictures_without_classes(root):
+    write_files(root, {"0.png": good_pictures()["colour.png"]})
+
+
+def one_class(root):
+    shutil.rmtree(draw_shapes(root, 9) / "disc")
+
+
+def a_class_without_pictures(root):
+    (draw_shapes(root, 9) / "rose").mkdir()
+
+
+def a_class_without_readable_pictures(root):
+    write_files(draw_shapes(root, 9), {"rose/0.png": b"", "rose/1.png": b"a rose is a rose"})
+
+
+def a_split_without_pictures(root):
+    draw_shapes(root / "train", 9)
+    (root / "val").mkdir()
+
+
+def a_picture_per_class(root):
+    draw_shapes(root, 1)
+
+
 @pytest.mark.parametrize(
     ("make", "names"),
     [
-        (lambda root: None, "no pictures"),
-        (lambda root: (root / "rose").mkdir(), "no pictures"),
-        (lambda root: shutil.rmtree(root), "no such folder"),
-        (lambda root: (root / "0.png").write_bytes(good_pictures()["colour.png"]), "no class folders"),
-        (lambda root: draw_shapes(root / "x", 9).rename(root / "y"), None),
-        (lambda root: shutil.rmtree(draw_shapes(root / "x", 9) / "disc"), "only one class, square"),
-        (lambda root: (draw_shapes(root / "x", 9) / "rose").mkdir(), "rose has no readable picture"),
-        (lambda root: write_files(draw_shapes(root / "x", 9), {"rose/0.png": b""}), "rose has no readable"),
-        (lambda root: [draw_shapes(root / "train", 9), (root / "val").mkdir()], "no pictures for val"),
-        (lambda root: draw_shapes(root, 1), "too few"),
+        (an_empty_folder, "no pictures"),
+        (an_empty_class_folder, "no pictures"),
+        (no_folder, "no such folder"),
+        (pictures_without_classes, "no class folders"),
+        (one_class, "only one class, square"),
+        (a_class_without_pictures, "rose has no readable picture"),
+        (a_class_without_readable_pictures, "rose has no readable picture"),
+        (a_split_without_pictures, "no pictures for val"),
+        (a_picture_per_class, "too few"),
     ],
-    ids=[
-        "an empty folder", "an empty class folder alone", "a missing folder", "pictures without classes",
-        "two classes, which is right", "one class", "a class without pictures", "a class without readable pictures",
-        "a split without pictures", "a picture per class",
-    ],
-)  # fmt: skip
-def test_folders_that_are_no_data_set(refused, run_cli, tmp_path, make, names):
-    root = tmp_path / "data"
-    root.mkdir()
-    if make.__code__.co_names[:1] == ("draw_shapes",) and names == "too few":
-        root.rmdir()
-    make(root)
-    if names is None:
-        assert run_cli("train", root, *QUICK, "--out", tmp_path / "run").code == 0
-    else:
-        assert str(root) in refused("train", root, *QUICK, "--out", "run", names=names)
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_folders_that_are_no_data_set(refused, tmp_path, make, names):
+    make(tmp_path / "data")
+    assert str(tmp_path / "data") in refused("train", tmp_path / "data", *QUICK, "--out", "run", names=names)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +209,8 @@ def test_another_folder_than_an_empty_one_is_refused(refused, tmp_path):
     ("limit", "left"), [(1000, None), (100_000, {"config.json", "recipe.toml"})], ids=["at once", "later"]
 )
 def test_a_full_disk_leaves_nothing_half_written(run_cli, tmp_path, limit, left):
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
@@ -236,8 +263,8 @@ def change_config(folder, change):
     ("change", "names"),
     [
         (lambda c: c.update(model="lenet6"), "lenet6"),
-        (lambda c: c["classes"].pop(), "(9, 84)"),
-        (lambda c: c["classes"].append("10"), "(11, 84)"),
+        (lambda c: c["classes"].pop(), "is (9,)"),
+        (lambda c: c["classes"].append("10"), "is (11,)"),
         (lambda c: c.update(classes=["0"]), "at least 2 classes"),
         (lambda c: c.update(classes=[]), "at least 2 classes"),
         (lambda c: c.pop("classes"), "classes: Field required"),
@@ -265,9 +292,7 @@ def test_an_altered_config_is_found_out(refused, folder, change, names):
     assert str(folder) in refused("evaluate", folder, names=names)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'"run"'], ids=["empty", "cut", "list", "null", "bytes", "text"]
-)  # fmt: skip
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'"run"'])
 def test_a_config_that_is_none_is_found_out(refused, folder, content):
     (folder / "config.json").write_bytes(content)
     refused("evaluate", folder, names=str(folder / "config.json"))
@@ -327,23 +352,22 @@ def test_weights_of_something_else_are_found_out(refused, folder, spoil):
 
 
 def test_every_flipped_byte_of_the_weights_is_found_out_or_harmless(folder):
-    from striate.errors import InputError
-
     path = folder / "model.safetensors"
     content = path.read_bytes()
     tensors, facts = read_tensors(path)
     header = 8 + int.from_bytes(content[:8], "little")
-    places = [*range(0, header, 7), header, len(content) // 2, len(content) - 1]
-    for place in places:
+    harmless = 0
+    for place in [*range(0, header, 7), header, len(content) // 2, len(content) - 1]:
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         try:
             changed, changed_facts = read_tensors(path)
-        except InputError as error:
-            assert error.where == str(path)
-        else:  # only what carries no meaning, such as "pt" for the framework
-            assert place < header
-            assert changed_facts == facts
-            assert all(torch.equal(changed[name], tensors[name]) for name in tensors)
+        except InputError:
+            continue
+        harmless += 1
+        assert place < header  # such as a blank that became another
+        assert changed_facts == facts
+        assert all(torch.equal(changed[name], tensors[name]) for name in tensors)
+    assert harmless < 5
 
 
 def test_a_folder_of_something_else_is_no_run(refused, tmp_path):

@@ -63,3 +63,34 @@ def test_worker_processes_change_nothing(jobs):
     alone, helped = (jobs[name][1] / "never-killed" for name in ("no workers", "two workers"))
     for file in ("model.safetensors", "metrics.jsonl"):
         assert (alone / file).read_bytes() == (helped / file).read_bytes()
+
+
+STARTING_WORKER = """
+import time
+from torch.utils.data._utils import signal_handling
+from striate.data.loader import read_in_order
+
+begin = signal_handling._set_worker_signal_handlers
+
+def begin_slowly():
+    print("started", flush=True)
+    time.sleep(1)
+    begin()
+
+signal_handling._set_worker_signal_handlers = begin_slowly
+list(read_in_order([], [[0]], workers=1))
+"""
+
+
+def test_a_worker_that_is_starting_while_its_run_is_killed_ends_too():
+    """torch's workers watch the process that they find as their parent: by then it may be another one."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", STARTING_WORKER],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=HARNESS.parents[2],
+        env=os.environ | {"PYTHONPATH": str(HARNESS.parents[2])},
+    )
+    assert process.stdout.readline() == "started\n"
+    process.kill()
+    process.communicate(timeout=30)  # until the last process that holds the other end of the pipe is gone

@@ -7,8 +7,8 @@ import shutil
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import contents, draw_shapes, write_digits
 from sklearn.metrics import accuracy_score, log_loss
+from small_data import contents, draw_shapes, write_digits
 
 from striate.api import resume, train
 from striate.data.builtin import load_digits

@@ -4,6 +4,8 @@ The order of an epoch and every random change are functions of (seed, epoch, ind
 state, so a resumed run, any number of workers and any batch size of evaluation see the same pixels.
 """
 
+import multiprocessing
+import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -98,7 +100,7 @@ def read_in_order(
         batch_sampler=index_lists,
         num_workers=workers,
         collate_fn=_stack,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_begin_work,
         generator=torch.Generator(),  # its own, so that reading does not move the run's random state
     )
 
@@ -111,8 +113,11 @@ def _stack(
     return torch.stack(images), frames, faults
 
 
-def _ignore_interrupts(worker: int) -> None:
+def _begin_work(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    parent = multiprocessing.parent_process()
+    if parent and parent.pid != os.getppid():
+        os._exit(1)  # killed while this worker started: torch would take another process for the parent
 
 
 def prepare_pictures(

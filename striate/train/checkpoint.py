@@ -49,6 +49,7 @@ class TrainingState:
         return self.ema.model if self.ema else self.model
 
 
+MEND = "restore the run folder, or train again"
 PLACE = ("epoch", "batch", "step", "sums", "micro_batches", "history", "best", "stale", "seconds", "finished")
 
 
@@ -79,7 +80,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     if state.ema:
         _load_module(state.ema.model, tensors, "ema/", path)
     if facts["optimizer"] != type(state.optimizer).__name__:
-        raise InputError(f"the checkpoint belongs to another optimizer: {facts['optimizer']}", path)
+        raise InputError(f"the checkpoint belongs to another optimizer: {facts['optimizer']}", path, MEND)
     _load_optimizer(state.optimizer, tensors, facts["param_groups"])
     for name in PLACE:
         setattr(state, name, facts[name])
@@ -92,7 +93,7 @@ def _load_module(module: nn.Module, tensors: dict[str, Tensor], prefix: str, pat
         module.load_state_dict(own)
     except RuntimeError as error:
         fault = str(error).splitlines()[-1].strip()
-        raise InputError(f"the checkpoint belongs to another network: {fault}", path) from None
+        raise InputError(f"the checkpoint belongs to another network: {fault}", path, MEND) from None
 
 
 def _load_optimizer(

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import typer
-from conftest import contents, write_digits
+from small_data import contents, write_digits
 
 from striate.cli.main import app
 

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import contents, write_digits
+from small_data import contents, write_digits
 
 METRICS = {
     "loss", "accuracy", "top5_accuracy", "balanced_accuracy", "macro_precision", "macro_recall",

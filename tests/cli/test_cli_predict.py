@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import contents, write_digits
 from PIL import Image
+from small_data import contents, write_digits
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
-"""The command line in processes of its own: the whole way, pipes that close early, Ctrl-C, --debug."""
+"""The command line in processes of its own: the whole way, pipes that close early, --debug."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from conftest import write_digits
+from small_data import write_digits
 
 STRIATE = (sys.executable, "-m", "striate")
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -65,28 +63,3 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path):
     )
     os.close(writing)
     assert process.stderr == b""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
-def test_ctrl_c_while_training_exits_with_130_and_says_how_to_go_on(tmp_path):
-    process = subprocess.Popen(
-        [*STRIATE, "train", "digits", "--model", "lenet5", "--epochs", "2000", "--out", "run"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-    )
-    try:
-        for line in process.stderr:
-            if line.startswith("epoch   1/"):
-                break
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert errors.splitlines()[-3].startswith("stopped: ")
-    assert errors.splitlines()[-2:] == ["  in: run", "  try: striate train --resume run"]
-    assert "Traceback" not in errors
-    assert (tmp_path / "run" / "checkpoint" / "state.safetensors").is_file()

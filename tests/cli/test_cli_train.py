@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import contents
+from small_data import contents
 
 from striate.cli.progress import TrainingProgress
 from striate.recipe import Recipe, load_recipe
