@@ -1,7 +1,7 @@
 """Training and feeding, Striate against the stock way: python benchmarks/training.py [--rounds N] [NAME ...]
 
-The stock way is what a PyTorch tutorial writes: pictures as PIL objects in a DataLoader that converts
-and normalizes them one by one, NCHW fp32, torch's own run-time settings. Striate's is what
+The stock way is what a PyTorch tutorial writes: PIL pictures in a DataLoader, torchvision's RandomCrop,
+ToTensor and Normalize on each, NCHW fp32, torch's own run-time settings. Striate's is what
 ``striate train`` does: one uint8 tensor, batched augmentation, channels_last, bf16 where the processor
 has it, ``runtime.prepare``. Both sides train the same network on the same pictures with the same
 augmentation (a shift), batch size and optimizer.
@@ -19,10 +19,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-BATCH = 256
+BATCH = 512
 COUNT = 8192  # pictures
-JOBS = {"feed": 12, "fashion_cnn": 2, "compact_cnn": 3, "lenet5": 8}  # batches a turn
+JOBS = {"feed": 160, "fashion_cnn": 1, "compact_cnn": 2, "lenet5": 6}  # batches a turn
 
 
 def main() -> None:
@@ -93,26 +94,29 @@ def pixels():
 
 
 def stock_steps(job: str, workers: int) -> Iterator[None]:
-    """The tutorial's loop, one batch at a time."""
-    import random
-
-    import numpy as np
-    import torch
+    """The tutorial's loop with torchvision's transforms, one batch at a time."""
     from PIL import Image
     from torch.utils.data import DataLoader, Dataset
 
-    images, labels = pixels()
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from peers import declare_torchvision_operators
 
-    class Pictures(Dataset):
+    declare_torchvision_operators()
+    try:
+        from torchvision import transforms
+    except ImportError:
+        sys.exit("this benchmark compares with torchvision: pip install --no-deps torchvision==0.28.0")
+
+    images, labels = pixels()
+    steps = [transforms.RandomCrop(28, padding=2), transforms.ToTensor(), transforms.Normalize(0.5, 0.25)]
+    transform = transforms.Compose(steps)
+
+    class Pictures(Dataset):  # as torchvision.datasets.MNIST
         def __len__(self) -> int:
             return COUNT
 
         def __getitem__(self, index: int):
-            picture = Image.fromarray(images[index, 0].numpy())
-            left, top = random.randint(-2, 2), random.randint(-2, 2)
-            picture = picture.transform((28, 28), Image.Transform.AFFINE, (1, 0, left, 0, 1, top))
-            array = torch.from_numpy(np.array(picture)).float().div(255)
-            return (array[None] - 0.5) / 0.25, labels[index]
+            return transform(Image.fromarray(images[index, 0].numpy())), int(labels[index])
 
     loader = DataLoader(Pictures(), BATCH, shuffle=True, num_workers=workers, drop_last=True)
     train = trainer(job, lambda x: x) if job != "feed" else lambda x, y: None

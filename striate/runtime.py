@@ -4,7 +4,7 @@ The command line calls ``prepare`` first of all, because most of this is read on
 libraries. ``import striate`` never does. Every setting has an off switch in the environment:
 
 | setting         | default                                    | off, or other value     |
-| waiting         | idle OpenMP threads sleep, not spin        | STRIATE_PASSIVE_WAIT=0  |
+| waiting         | idle OpenMP threads spin briefly, sleep    | STRIATE_PASSIVE_WAIT=0  |
 | allocator       | glibc keeps large blocks of freed memory   | STRIATE_MALLOC=0        |
 | threads         | as many as this process may use processors | STRIATE_THREADS=n       |
 | memory format   | channels_last                              | STRIATE_CHANNELS_LAST=0 |
@@ -25,6 +25,7 @@ from striate.errors import InputError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 NEVER = -1
+SPINS = 1000  # of an idle OpenMP thread, a few microseconds
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,12 @@ def apply(environment: MutableMapping[str, str]) -> Runtime:
 
 
 def set_waiting(environment: MutableMapping[str, str]) -> Setting:
-    """Let idle OpenMP threads sleep: a spinning one takes the processor from whoever has work to do."""
+    """Let idle OpenMP threads spin for microseconds only, then sleep.
+
+    A thread that spins between two kernels is there at once, but takes the processor from whoever has
+    work to do; one that sleeps costs a call of the kernel to wake. The short spin bridges the gap between
+    the kernels of a network and has ended before a neighbour notices.
+    """
 
     def setting(state: str, why: str) -> Setting:
         return Setting("waiting", state, why, "STRIATE_PASSIVE_WAIT=0")
@@ -89,7 +95,8 @@ def set_waiting(environment: MutableMapping[str, str]) -> Setting:
     if "torch" in sys.modules:  # its OpenMP has read the environment, once and for all
         return setting("torch's default", "torch was loaded before")
     environment["OMP_WAIT_POLICY"] = "PASSIVE"
-    return setting("passive", "idle threads sleep")
+    environment["GOMP_SPINCOUNT"] = str(SPINS)  # GNU's runtime, which torch brings; others ignore it
+    return setting("passive", "idle threads soon sleep")
 
 
 def set_allocator(environment: Mapping[str, str]) -> Setting:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 sys.path.insert(0, str(Path(__file__).parent / "data"))  # for faulty_pictures
 
 import pytest

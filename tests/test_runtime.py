@@ -46,7 +46,7 @@ class TestWaiting:
     def test_is_passive_unless_somebody_chose(self):
         environment = {}
         assert runtime.set_waiting(environment).state == "passive"
-        assert environment == {"OMP_WAIT_POLICY": "PASSIVE"}
+        assert environment == {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
     @pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
     def test_respects_what_the_user_set(self, name):

@@ -10,6 +10,7 @@ Shapes: N samples, S slots.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -36,10 +37,7 @@ def keyed_uniform(seed: int, epoch: int, indices: Tensor, count: int, stream: in
     Returns:
         float64 (N, S) in [0, 1), multiples of 2^-53, on the CPU.
     """
-    state = np.zeros(1, dtype=np.uint64)
-    for word in (seed, epoch, stream):
-        state = _absorb(state, np.array([word % 2**64], dtype=np.uint64))
-    state = _absorb(state, indices.cpu().numpy().astype(np.uint64))  # (N,)
+    state = _absorb(_key(seed, epoch, stream), indices.cpu().numpy().astype(np.uint64))  # (N,)
     slots = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
     bits = _mix(state[:, None] + slots)  # (N, S)
     return torch.from_numpy((bits >> np.uint64(11)) * 2.0**-53)
@@ -60,6 +58,15 @@ def keyed_normal(seed: int, epoch: int, indices: Tensor, count: int, stream: int
     pairs = keyed_uniform(seed, epoch, indices, 2 * count, stream).view(len(indices), count, 2)
     radius = torch.sqrt(-2 * torch.log1p(-pairs[..., 0]))  # 1 - u lies in (0, 1]: the logarithm is finite
     return radius * torch.cos(2 * math.pi * pairs[..., 1])
+
+
+@lru_cache(maxsize=64)
+def _key(seed: int, epoch: int, stream: int) -> _Words:
+    """What all samples of an epoch have in common, (1,)."""
+    state = np.zeros(1, dtype=np.uint64)
+    for word in (seed, epoch, stream):
+        state = _absorb(state, np.array([word % 2**64], dtype=np.uint64))
+    return state
 
 
 def _absorb(state: _Words, word: _Words) -> _Words:
