@@ -92,7 +92,8 @@ def decode_image(source: Path | bytes, name: str = "", channels: int | None = No
             pixels = _decode_with_pillow(image)
     if image.format != "TIFF":  # Pillow has already turned those
         pixels = _turn_upright(pixels, orientation)
-    return _with_channels(torch.from_numpy(pixels).permute(2, 0, 1), channels, _place(source, name))
+    decoded = torch.from_numpy(pixels).permute(2, 0, 1)
+    return decoded if channels is None else with_channels(decoded, channels, _place(source, name))
 
 
 def inspect_image(source: Path | bytes, name: str = "") -> ImageFacts:
@@ -124,6 +125,26 @@ def resize(images: Tensor, height: int, width: int) -> Tensor:
     batch = images if images.ndim == 4 else images.unsqueeze(0)
     resized = F.interpolate(batch, size=(height, width), mode="bilinear", antialias=True)
     return resized if images.ndim == 4 else resized.squeeze(0)
+
+
+def with_channels(images: Tensor, channels: int, name: str = "") -> Tensor:
+    """Pictures (..., C, H, W) with 1 or 3 ``channels``, without any loss.
+
+    Grey becomes RGB by repetition; RGB becomes grey only if its three channels are equal.
+
+    Raises:
+        InputError: the pictures have colour and grey is asked.
+    """
+    if channels == images.shape[-3]:
+        return images
+    red, *others = images.unbind(-3)
+    if channels == 3:
+        return torch.stack([red, red, red], dim=-3)
+    if not all(torch.equal(red, other) for other in others):
+        raise InputError(
+            "the picture has colour, the model expects grey", name, "convert the picture to grey first"
+        )
+    return red.unsqueeze(-3)
 
 
 def encode_png(image: Tensor) -> bytes:
@@ -314,15 +335,3 @@ def _to_8_bits(image: Image.Image) -> NDArray[np.uint8]:
         raise ValueError("32-bit or signed whole numbers, whose white is unknown")
     pixels: NDArray[np.uint8] = np.rint(values * np.float32(255 / white)).astype(np.uint8)
     return pixels
-
-
-def _with_channels(image: Tensor, channels: int | None, place: str) -> Tensor:
-    if channels is None or channels == image.shape[0]:
-        return image
-    if channels == 3:
-        return image.repeat(3, 1, 1)
-    if not (torch.equal(image[0], image[1]) and torch.equal(image[1], image[2])):
-        raise InputError(
-            "the picture has colour, the model expects grey", place, "convert the picture to grey first"
-        )
-    return image[:1].contiguous()

@@ -10,16 +10,18 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from striate.data.dataset import ArrayImages, Fault, Images, Split
+from striate.data.images import with_channels
+from striate.data.keyed_random import keyed_uniform
 from striate.data.preprocessing import Preprocessing
 from striate.errors import InputError
 from striate.samples import Batch, Frame, Selection
 
+ORDER = 100  # the stream of random numbers of an epoch's order, apart from those of augment.Stream
 Progress = Callable[[int], None]  # told how many pictures were just read
 
 
@@ -79,16 +81,11 @@ class Reader(Dataset[tuple[Tensor, Frame, Fault | None]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Frame, Fault | None]:
         try:
-            image = grey_as_rgb(self.images.read(index), self.preprocessing.channels)
+            image = with_channels(self.images.read(index), self.preprocessing.channels)
             return *self.preprocessing.place(image), None
         except InputError as error:
             black = torch.zeros(self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8)
             return black, Frame(0, 0), Fault(self.images.name(index), error.what)
-
-
-def grey_as_rgb(images: Tensor, channels: int) -> Tensor:
-    """Grey pictures (..., 1, H, W) as (..., 3, H, W) where the network sees colour; others as they are."""
-    return images.expand(*images.shape[:-3], 3, -1, -1) if channels == 3 and images.shape[-3] == 1 else images
 
 
 def read_in_order(
@@ -164,14 +161,16 @@ def _place_array(split: Split, pixels: Tensor, preprocessing: Preprocessing, pro
     placed = []
     frame = preprocessing.frame(*pixels.shape[-2:])
     for chunk in pixels.split(4096):
-        placed.append(preprocessing.place(grey_as_rgb(chunk, preprocessing.channels))[0])
+        placed.append(
+            preprocessing.place(with_channels(chunk, preprocessing.channels, split.images.name(0)))[0]
+        )
         progress(len(chunk))
     return MemoryPictures(torch.cat(placed), [frame] * len(split), split.names, split.targets)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
     """The order of an epoch: a permutation int64 (count,), the same for the same seed and epoch."""
-    return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(count))
+    return keyed_uniform(seed, epoch, torch.arange(count), 1, ORDER)[:, 0].argsort(stable=True)
 
 
 class Loader:

@@ -15,6 +15,8 @@ of the positions, and one residual convolution per stage adds depth at the small
 Shapes: N batch, C channels, H and W height and width of the input, K classes.
 """
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from striate.layers import ConvNormAct
@@ -57,7 +59,7 @@ class CompactCNN(Backbone):
         self.stem = ConvNormAct(in_channels, widths[0], 3)
         self.stages = nn.ModuleDict()
         self.feature_info = [FeatureInfo("stem", channels=widths[0], stride=1)]
-        for index, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for index, (narrow, wide) in enumerate(pairwise(widths), start=1):
             self.stages[f"stage{index}"] = Stage(narrow, wide)
             self.feature_info.append(FeatureInfo(f"stage{index}", channels=wide, stride=2**index))
         self.head = nn.Linear(widths[-1], num_classes)
