@@ -21,23 +21,23 @@ test: export OMP_WAIT_POLICY ?= PASSIVE
 demo: $(READY)
 	@if [ -e demo/.trained-runs-digits ]; then rm -rf runs/digits demo/*.png; fi
 	@mkdir -p demo && if [ ! -e runs/digits ]; then touch demo/.trained-runs-digits; fi
-	$(BIN)/striate train digits --model compact_cnn --out runs/digits
+	$(BIN)/striate train --config recipes/digits.toml --out runs/digits
 	@echo 'Writing pictures of the test split to demo/'
 	@$(BIN)/python -c "$$WRITE_PICTURES"
 	$(BIN)/striate predict runs/digits demo/*.png
 	@echo
 	@echo 'The report: $(CURDIR)/runs/digits/report.html'
 
-# One handwritten digit of each class, from the pictures that training has not seen.
+# Ten handwritten digits, evenly spread over the pictures that training has not seen.
 define WRITE_PICTURES
 from pathlib import Path
 from striate.data.images import save_image
 from striate.run import load_run
 
 split = load_run("runs/digits").choose_split(None, "test")[1]
-for label in range(10):
-    index = split.targets.tolist().index(label)
-    save_image(split[index][0], Path("demo", f"this-is-a-{label}.png"))
+for number in range(10):
+    image, label = split[number * len(split) // 10]
+    save_image(image, Path("demo", f"{number}-this-is-a-{label}.png"))
 endef
 export WRITE_PICTURES
 
