@@ -23,7 +23,7 @@ class TrainingState:
         sums: of the running epoch's named loss terms and scores, weighted by pictures; "pictures" counts.
         micro_batches: parts in which a batch is computed; grows when memory runs out.
         history: one row per completed epoch, as in metrics.jsonl.
-        best: the best value of the monitored metric, None before the first validation.
+        best: the best value of the monitored metric and minus its loss, None before the first validation.
         stale: epochs since then.
         seconds: spent training, over all resumes.
         finished: the run is over and its report is written.
@@ -38,7 +38,7 @@ class TrainingState:
     sums: dict[str, float] = field(default_factory=dict)
     micro_batches: int = 1
     history: list[dict[str, Any]] = field(default_factory=list)
-    best: float | None = None
+    best: list[float] | None = None
     stale: int = 0
     seconds: float = 0.0
     finished: bool = False

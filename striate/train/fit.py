@@ -65,13 +65,15 @@ class Job:
 def fit(state: TrainingState, job: Job, settings: TrainSettings, step_settings: StepSettings) -> None:
     """Train until ``settings.epochs`` are done or validation has not improved for ``patience`` epochs.
 
-    The state is saved at each epoch's end, every ``checkpoint_minutes``, and on Ctrl-C.
+    The state is saved at the start, at each epoch's end, every ``checkpoint_minutes``, and on Ctrl-C.
 
     Raises:
         Interrupted: Ctrl-C was pressed; the state is saved.
         RunError: a loss or gradient is not finite.
     """
     saver = _Saver(state, job, settings.checkpoint_minutes)
+    if state.step == 0:
+        saver.save()  # a run always has a state to go back to
     with _interrupt_flag() as interrupted:
 
         def after_step(state: TrainingState, loss: float) -> None:
@@ -111,7 +113,8 @@ def finish_epoch(state: TrainingState, job: Job, settings: StepSettings) -> dict
     better = True  # without validation the last weights are the ones to keep
     if job.validate:
         row["val"] = job.validate(state.judged_model)
-        value = row["val"][job.task.monitor]
+        # Small validation splits tie often; of equal results the lower loss is the surer one.
+        value = [row["val"][job.task.monitor], -row["val"]["loss"]]
         better = state.best is None or value > state.best
         state.best = value if better else state.best
     if better:

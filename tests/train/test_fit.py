@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,7 @@ def assert_same_end(setup: Setup, reference: Setup) -> None:
     [
         ([0.1, 0.2, 0.3, 0.4, 0.5], None, 5, [1, 2, 3, 4, 5]),
         ([0.5, 0.4, 0.6, 0.5, 0.5], None, 5, [1, 3]),
-        ([0.5, 0.5, 0.5, 0.5, 0.5], None, 5, [1]),  # a tie keeps the earlier
+        ([0.5, 0.5, 0.5, 0.5, 0.5], None, 5, [1]),  # a full tie keeps the earlier
         ([0.5, 0.4, 0.4, 0.9, 0.9], 2, 3, [1]),
         ([0.5, 0.4, 0.6, 0.5, 0.5], 2, 5, [1, 3]),
         ([0.5, 0.5, 0.9, 0.9, 0.9], 1, 2, [1]),
@@ -145,8 +146,23 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(tmp_path, values, p
     setup.run(epochs=5, patience=patience)
     assert setup.state.epoch == epochs
     assert [epoch for epoch, _ in setup.kept] == best
-    assert setup.state.best == max(values[:epochs])
+    assert setup.state.best == [max(values[:epochs]), -1.0]
     assert out_of_patience(setup.state, patience) == (patience is not None and epochs - best[-1] == patience)
+
+
+def test_of_equal_results_the_one_with_the_lower_loss_is_better(tmp_path):
+    setup = Setup(tmp_path, [0.5, 0.5, 0.5, 0.4])
+    losses = [0.9, 0.7, 0.8, 0.1]
+    setup.job = replace(
+        setup.job,
+        validate=lambda judged: {
+            "loss": losses[setup.state.epoch],
+            "accuracy": setup.values[setup.state.epoch],
+        },
+    )
+    setup.run(epochs=4)
+    assert [epoch for epoch, _ in setup.kept] == [1, 2]
+    assert setup.state.best == [0.5, -0.7]
 
 
 def test_the_weights_kept_are_the_averages_of_that_epoch(tmp_path):
