@@ -1,6 +1,5 @@
 """``import striate``: the five names that a program needs, from pictures to predictions."""
 
-import re
 import subprocess
 import sys
 import zipfile
@@ -15,22 +14,6 @@ from striate.data.images import decode_image
 from striate.errors import InputError
 
 QUICK = {"train.epochs": 1, "train.precision": "fp32"}
-
-
-def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
-    assert "striate.train" in example
-    assert "load_run" in example
-    monkeypatch.chdir(tmp_path)
-    (picture,) = write_digits(tmp_path, range(7, 8))
-    picture.rename(tmp_path / "seven.png")
-    quick = example.replace('"train.epochs": 8', '"train.epochs": 2, "model.name": "lenet5"')
-    assert quick != example
-    exec(compile(quick, "README.md", "exec"), {})
-    trained, measured, _ = capsys.readouterr().out.splitlines()
-    assert trained == measured
-    assert float(trained) > 0.5
 
 
 def test_all_names_are_there_and_no_others():

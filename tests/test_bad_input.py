@@ -484,5 +484,5 @@ def test_colour_data_for_a_grey_network(refused, run_cli, digits_run, tmp_path):
         tmp_path / "data", {f"{k}/{i}.png": encode(pixels, "PNG") for k in range(2) for i in range(3)}
     )
     refused("predict", digits_run.path, tmp_path / "data" / "0" / "0.png", names="grey")
-    refused("evaluate", digits_run.path, tmp_path / "data", names="3 channels")
+    refused("evaluate", digits_run.path, tmp_path / "data", names="colour")
     assert load_run(digits_run.path).classes == tuple("0123456789")

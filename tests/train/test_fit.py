@@ -309,7 +309,15 @@ def test_ctrl_c_in_validation_stops_at_the_end_of_the_epoch(tmp_path, epoch):
     assert_same_end(resumed, reference)
 
 
-def test_a_second_ctrl_c_ends_at_once(tmp_path):
+@pytest.fixture
+def heard():
+    """Python's own answer to Ctrl-C, also where the tests were started in the background, deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path, heard):
     def press_twice() -> None:
         press_ctrl_c()
         press_ctrl_c()
