@@ -35,6 +35,18 @@ class Backbone(nn.Module, ABC):
     def classify(self, features: dict[str, Tensor]) -> Tensor:
         """Feature maps -> logits (N, K)."""
 
+    def auxiliary(self, images: Tensor, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What only the loss in training needs, by name; most networks have nothing.
+
+        Names that begin with "auxiliary" are logits (N, K) of heads on earlier feature maps.
+        """
+        return {}
+
     def forward(self, x: Tensor) -> Tensor:
         """Pictures (N, C, H, W), float -> logits (N, K)."""
         return self.classify(self.features(x))
+
+
+def scaled(channels: int, width: float) -> int:
+    """``channels`` times a width multiplier: 1.0 is the network of the paper, 0.25 a slim one for tests."""
+    return max(1, round(channels * width))

@@ -12,6 +12,16 @@ from striate.models.backbone import Backbone
 from striate.models.compact import compact_cnn
 from striate.models.fashion_cnn import fashion_cnn
 from striate.models.lenet import lenet5, lenet5_1998
+from striate.models.resnet import (
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet50_v1,
+    resnet101,
+    resnet101_v1,
+    resnet152,
+    resnet152_v1,
+)
 
 
 @dataclass(frozen=True)
@@ -21,11 +31,13 @@ class ModelFacts:
     Attributes:
         build: takes ``num_classes`` and ``in_channels``, and further arguments of the family.
         year: of publication.
-        params: trainable values.
+        params: trainable values, with ``num_classes`` classes.
         macs: multiply-accumulates of convolutions and dense layers, for one picture.
         input: C, H, W that the counts hold for.
         minimum: the smallest H and W it accepts.
         summary: one line for a list.
+        num_classes: K that it was drawn for.
+        peer: whose outputs it gives with the same weights, or what its layers are compared with.
     """
 
     build: Callable[..., Backbone]
@@ -35,6 +47,8 @@ class ModelFacts:
     input: tuple[int, int, int]
     minimum: int
     summary: str
+    num_classes: int = 10
+    peer: str = "the paper's table"
 
 
 CATALOG: dict[str, ModelFacts] = {
@@ -49,6 +63,94 @@ CATALOG: dict[str, ModelFacts] = {
     ),
     "lenet5_1998": ModelFacts(
         lenet5_1998, 1998, 60_000, 325_680, (1, 32, 32), 32, "LeNet-5 as in the paper: partial C3, RBF output"
+    ),
+    "resnet18": ModelFacts(
+        resnet18,
+        2015,
+        11_689_512,
+        1_814_073_344,
+        (3, 224, 224),
+        32,
+        "residual learning: two 3x3 convolutions beside a shortcut",
+        1000,
+        "torchvision",
+    ),
+    "resnet34": ModelFacts(
+        resnet34,
+        2015,
+        21_797_672,
+        3_663_761_408,
+        (3, 224, 224),
+        32,
+        "as ResNet-18, twice as deep",
+        1000,
+        "torchvision",
+    ),
+    "resnet50": ModelFacts(
+        resnet50,
+        2015,
+        25_557_032,
+        4_089_184_256,
+        (3, 224, 224),
+        32,
+        "bottleneck units: the usual choice for photographs",
+        1000,
+        "torchvision",
+    ),
+    "resnet101": ModelFacts(
+        resnet101,
+        2015,
+        44_549_160,
+        7_801_405_440,
+        (3, 224, 224),
+        32,
+        "as ResNet-50, twice as deep",
+        1000,
+        "torchvision",
+    ),
+    "resnet152": ModelFacts(
+        resnet152,
+        2015,
+        60_192_808,
+        11_513_626_624,
+        (3, 224, 224),
+        32,
+        "the winner of ILSVRC 2015",
+        1000,
+        "torchvision",
+    ),
+    "resnet50_v1": ModelFacts(
+        resnet50_v1,
+        2015,
+        25_557_032,
+        3_857_973_248,
+        (3, 224, 224),
+        32,
+        "ResNet-50 as in the paper: strides in the first 1x1",
+        1000,
+        "torchvision, strides moved",
+    ),
+    "resnet101_v1": ModelFacts(
+        resnet101_v1,
+        2015,
+        44_549_160,
+        7_570_194_432,
+        (3, 224, 224),
+        32,
+        "ResNet-101 as in the paper",
+        1000,
+        "torchvision, strides moved",
+    ),
+    "resnet152_v1": ModelFacts(
+        resnet152_v1,
+        2015,
+        60_192_808,
+        11_282_415_616,
+        (3, 224, 224),
+        32,
+        "ResNet-152 as in the paper",
+        1000,
+        "torchvision, strides moved",
     ),
 }
 
@@ -72,13 +174,13 @@ def model_facts(name: str) -> ModelFacts:
 
 
 def create_model(
-    name: str, num_classes: int = 10, in_channels: int | None = None, **arguments: Any
+    name: str, num_classes: int | None = None, in_channels: int | None = None, **arguments: Any
 ) -> Backbone:
     """A network of the catalogue with fresh weights.
 
     Args:
         name: as in ``list_models``.
-        num_classes: K, at least 2.
+        num_classes: K, at least 2; None takes what the network was drawn for.
         in_channels: of the input pictures; None takes what the network was drawn for.
         arguments: further arguments of the family's builder.
 
@@ -87,9 +189,11 @@ def create_model(
             classes.
     """
     facts = model_facts(name)
+    if num_classes is None:
+        num_classes = facts.num_classes
     if num_classes < 2:
         raise InputError(f"a classifier needs at least 2 classes, got {num_classes}", name)
-    known = set(inspect.signature(facts.build).parameters) - {"num_classes", "in_channels"}
+    known = options(facts.build)
     if unknown := set(arguments) - known:
         raise InputError(
             f"{name} takes no argument {', '.join(sorted(unknown))}",
@@ -103,3 +207,17 @@ def create_model(
             raise
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise InputError(f"{name} cannot be built with {given}: {error}", "model.arguments") from error
+
+
+def options(build: Callable[..., Backbone]) -> set[str]:
+    """The arguments that may be chosen beside classes and channels: those of the builder with a default.
+
+    A variant that hands its options on (``**options``) takes those of the class that it returns.
+    """
+    parameters = inspect.signature(build).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        parameters = inspect.signature(
+            inspect.signature(build, eval_str=True).return_annotation
+        ).parameters.values()
+    chosen = {parameter.name for parameter in parameters if parameter.default is not parameter.empty}
+    return chosen - {"num_classes", "in_channels"}

@@ -1,6 +1,7 @@
 """Classification: one label per picture, by a softmax over the logits.
 
-Outputs: ``{"logits": float (N, K)}``. Targets: int64 (N,) class ids. Predictions: ``Classification``.
+Outputs: ``{"logits": float (N, K)}``, in training also the logits (N, K) of auxiliary heads under names that
+begin with "auxiliary". Targets: int64 (N,) class ids. Predictions: ``Classification``.
 """
 
 from collections.abc import Sequence
@@ -15,17 +16,21 @@ from striate.models.backbone import Backbone
 from striate.samples import Classification, Frame
 from striate.tasks.task import Outputs, Task
 
+AUXILIARY_WEIGHT = 0.3  # of each auxiliary head's loss (Szegedy et al. 2014, section 5)
+
 
 class Classifier(nn.Module):
-    """A backbone whose own head gives the logits."""
+    """A backbone whose own head gives the logits; auxiliary heads work in training only."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> Outputs:
-        """Pictures (N, C, H, W), float -> logits (N, K)."""
-        return {"logits": self.backbone(images)}
+        """Pictures (N, C, H, W), float -> logits (N, K), and in training what else the loss needs."""
+        features = self.backbone.features(images)
+        outputs = {"logits": self.backbone.classify(features)}
+        return outputs | self.backbone.auxiliary(images, features) if self.training else outputs
 
 
 class ClassificationTask(Task):
@@ -53,16 +58,28 @@ class ClassificationTask(Task):
         return Classifier(backbone)
 
     def loss(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
-        """The mean cross-entropy of the batch, in nats: {"loss": ()}."""
+        """The mean cross-entropy of the batch, in nats, with 0.3 times that of each auxiliary head.
+
+        {"loss": ()}, and where there are auxiliary heads {"auxiliary": ()}, the sum of their cross-entropies.
+        """
+        loss = self.cross_entropy(outputs["logits"], targets)
+        auxiliary = [
+            self.cross_entropy(logits, targets)
+            for name, logits in outputs.items()
+            if name.startswith("auxiliary")
+        ]
+        if not auxiliary:
+            return {"loss": loss}
+        summed = torch.stack(auxiliary).sum()
+        return {"loss": loss + AUXILIARY_WEIGHT * summed, "auxiliary": summed}
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean over the batch, with this task's smoothing and weights."""
         weights = None if self.class_weights is None else self.class_weights.to(targets.device)
         losses = F.cross_entropy(
-            outputs["logits"].float(),
-            targets,
-            weights,
-            reduction="none",
-            label_smoothing=self.label_smoothing,
+            logits.float(), targets, weights, reduction="none", label_smoothing=self.label_smoothing
         )
-        return {"loss": losses.mean()}
+        return losses.mean()
 
     def scores(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
         """The accuracy of the batch: {"accuracy": ()}."""

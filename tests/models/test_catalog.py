@@ -39,7 +39,8 @@ def test_facts_are_complete(name: str) -> None:
 def test_without_arguments_a_network_is_the_one_of_its_facts(name: str) -> None:
     with torch.device("meta"):
         model = create_model(name).eval()
-        assert model(torch.empty(1, *model_facts(name).input)).shape == (1, 10)
+        facts = model_facts(name)
+        assert model(torch.empty(1, *facts.input)).shape == (1, facts.num_classes)
 
 
 def test_arguments_reach_the_builder() -> None:
