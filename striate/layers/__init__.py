@@ -20,7 +20,7 @@ from striate.layers.initialization import (
     lecun_normal_,
     lecun_uniform_,
 )
-from striate.layers.normalization import LocalResponseNorm
+from striate.layers.normalization import LocalResponseNorm, set_batch_norm_eps
 from striate.layers.pooling import (
     AvgPool1d,
     AvgPool2d,
@@ -70,4 +70,5 @@ __all__ = [
     "initialize",
     "lecun_normal_",
     "lecun_uniform_",
+    "set_batch_norm_eps",
 ]

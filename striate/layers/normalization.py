@@ -46,3 +46,10 @@ class LocalResponseNorm(nn.Module):
 
     def extra_repr(self) -> str:
         return f"depth_radius={self.depth_radius}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+def set_batch_norm_eps(module: nn.Module, eps: float) -> None:
+    """Give every batch normalization in ``module`` this epsilon (torch's is 1e-5, TensorFlow's 1e-3)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = eps
