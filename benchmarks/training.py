@@ -6,20 +6,15 @@ ToTensor and Normalize on each, NCHW fp32, torch's own run-time settings. Striat
 has it, ``runtime.prepare``. Both sides train the same network on the same pictures with the same
 augmentation (a shift), batch size and optimizer.
 
-The two sides are processes that stay alive and take turns, a few batches each, so that a neighbour on the
-machine disturbs both alike. Printed are the median ratio of the rounds (stock time / Striate's) and the
-quartiles; never times.
+The two sides take turns, a few batches each (see turns.py).
 """
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import turns
 
 BATCH = 512
 COUNT = 8192  # pictures
@@ -35,53 +30,14 @@ def main() -> None:
     parser.add_argument("--serve", nargs=2, metavar=("SIDE", "JOB"), help="be one side")
     arguments = parser.parse_args()
     if arguments.serve:
-        serve(*arguments.serve, workers=arguments.workers)
+        side, job = arguments.serve
+        steps = stock_steps(job, arguments.workers) if side == "stock" else striate_steps(job)
+        turns.serve(steps, JOBS[job])
         return
-    print(f"{'stock / striate, ' + str(arguments.rounds) + ' rounds':32} ratio  quartiles")
+    print(f"{'stock / striate, ' + str(arguments.rounds) + ' rounds':44} ratio  quartiles")
     for job in arguments.names or JOBS:
-        compare(job, arguments.rounds, arguments.workers)
-
-
-def compare(job: str, rounds: int, workers: int) -> None:
-    """Let both sides take turns, and print the ratio."""
-    sides = [start("stock", job, workers), start("striate", job, workers)]
-    for side in sides:
-        turn(side)  # the first one builds kernels
-    ratios = []
-    for number in range(rounds):
-        order = sides if number % 2 == 0 else sides[::-1]
-        seconds = {id(side): turn(side) for side in order}
-        ratios.append(seconds[id(sides[0])] / seconds[id(sides[1])])
-    for side in sides:
-        side.stdin.close()
-        side.wait()
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    print(f"{job:32} {middle:5.2f}  {low:.2f}-{high:.2f}", flush=True)
-
-
-def start(side: str, job: str, workers: int) -> subprocess.Popen[str]:
-    """One side as a process that waits for its turns."""
-    foreign = ("OMP_", "GOMP_", "MKL_", "STRIATE_")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    command = [sys.executable, __file__, "--workers", str(workers), "--serve", side, job]
-    return subprocess.Popen(command, env=clean, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def turn(side: subprocess.Popen[str]) -> float:
-    """Seconds that the side needs for its batches."""
-    side.stdin.write("go\n")
-    side.stdin.flush()
-    return float(json.loads(side.stdout.readline()))
-
-
-def serve(side: str, job: str, workers: int) -> None:
-    """Do ``JOBS[job]`` batches for each line of standard input, and print the seconds."""
-    step = stock_steps(job, workers) if side == "stock" else striate_steps(job)
-    for _ in sys.stdin:
-        begin = time.perf_counter()
-        for _ in range(JOBS[job]):
-            next(step)
-        print(json.dumps(time.perf_counter() - begin), flush=True)
+        common = [__file__, "--workers", str(arguments.workers), "--serve"]
+        turns.compare(job, ([*common, "stock", job], [*common, "striate", job]), arguments.rounds)
 
 
 def pixels():
@@ -102,10 +58,7 @@ def stock_steps(job: str, workers: int) -> Iterator[None]:
     from peers import declare_torchvision_operators
 
     declare_torchvision_operators()
-    try:
-        from torchvision import transforms
-    except ImportError:
-        sys.exit("this benchmark compares with torchvision: pip install --no-deps torchvision==0.28.0")
+    from torchvision import transforms
 
     images, labels = pixels()
     steps = [transforms.RandomCrop(28, padding=2), transforms.ToTensor(), transforms.Normalize(0.5, 0.25)]
