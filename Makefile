@@ -15,7 +15,7 @@ endif
 # Idle threads of the tests sleep, as those of the command line do.
 test: export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format readme clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -62,6 +62,12 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# The table of networks in the README, from the catalogue.
+readme: $(READY)
+	@$(BIN)/striate models --markdown > .networks.md
+	@sed -i -e '/<!-- networks:/,/<!-- end of networks -->/{/<!-- networks:/r .networks.md' -e '/<!--/!d}' README.md
+	@rm .networks.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -72,9 +72,9 @@ def striate(network: str, batch: int, training: bool) -> Iterator[None]:
     runtime.prepare()
     import torch
 
+    from striate.device import place_model, to_input
     from striate.models.catalog import create_model
     from striate.recipe import OptimizerSettings
-    from striate.run import place_model, to_input
     from striate.train.optimizer import build_optimizer
     from striate.train.precision import autocast, resolve_precision
 

@@ -89,8 +89,8 @@ def striate_steps(job: str) -> Iterator[None]:
     from striate.data.augment import Augment
     from striate.data.loader import Loader, MemoryPictures
     from striate.data.preprocessing import Preprocessing
+    from striate.device import to_input
     from striate.recipe import AugmentSettings
-    from striate.run import to_input
     from striate.samples import Frame
     from striate.train.precision import autocast, resolve_precision
 

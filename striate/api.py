@@ -19,12 +19,13 @@ from striate.data.dataset import Dataset, Fault
 from striate.data.load import load_data
 from striate.data.loader import Loader, Pictures, measure_pixels, prepare_pictures
 from striate.data.preprocessing import Preprocessing
+from striate.device import choose_device, place_model, to_input
 from striate.errors import InputError
 from striate.files import clear_temporaries, read_tensors
 from striate.judge import judge
 from striate.models.catalog import model_facts
 from striate.recipe import Recipe, load_recipe
-from striate.run import Run, apply_split, build, check_size, choose_device, load_run, place_model, to_input
+from striate.run import Run, apply_split, build, check_size, load_run
 from striate.run_folder import (
     RESULTS,
     DataFacts,

@@ -88,10 +88,17 @@ class AugmentSettings(Section):
 
 
 class LossSettings(Section):
-    """Cross-entropy and its corrections."""
+    """Cross-entropy and its corrections, or what capsule networks are trained with."""
 
-    label_smoothing: Fraction = 0.0
+    kind: Literal["cross_entropy", "margin"] = "cross_entropy"
+    label_smoothing: Fraction = 0.0  # cross_entropy
     class_weights: Literal["none", "balanced"] | tuple[NonNegative, ...] = "none"
+
+    @model_validator(mode="after")
+    def _check_smoothing(self) -> Self:
+        if self.kind == "margin" and self.label_smoothing:
+            raise ValueError("the margin loss has no label_smoothing: its margins are what keeps it modest")
+        return self
 
 
 class OptimizerSettings(Section):

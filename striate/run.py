@@ -1,7 +1,7 @@
 """A trained network, ready to use: ``load_run`` builds it from its run folder alone."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,29 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from striate.data.dataset import Dataset, Fault, JoinedImages, Split
-from striate.data.images import IMAGE_SUFFIXES, decode_image
+from striate.data.images import IMAGE_SUFFIXES
 from striate.data.load import load_data
 from striate.data.loader import Loader, Pictures, prepare_pictures
 from striate.data.preprocessing import Preprocessing
 from striate.data.split import split_dataset
+from striate.device import choose_device, place_model
 from striate.errors import InputError
-from striate.files import read_tensors, write_atomically
+from striate.files import read_tensors
 from striate.models.catalog import create_model, model_facts
+from striate.predictor import LabelScore, Predictor
 from striate.recipe import Recipe
-from striate.run_folder import CONFIG, RESULTS, WEIGHTS, RunConfig, read_config, unwritable
-from striate.runtime import channels_last
-from striate.samples import Batch
+from striate.run_folder import CONFIG, RESULTS, WEIGHTS, RunConfig, read_config
 from striate.tasks.classification import ClassificationTask
 from striate.tasks.task import Task
-from striate.train.loop import evaluate, predict_batches
-
-
-@dataclass(frozen=True)
-class LabelScore:
-    """A class name and its probability."""
-
-    label: str
-    score: float
+from striate.train.loop import evaluate
 
 
 @dataclass(frozen=True)
@@ -60,48 +52,31 @@ class Run:
         results: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))["results"]
         return results
 
+    @property
+    def predictor(self) -> Predictor:
+        """What predicts with it; ``dataclasses.replace`` changes how."""
+        settings = self.config.recipe.evaluate
+        return Predictor(
+            self.model,
+            self.task,
+            self.preprocessing,
+            self.device,
+            self.classes,
+            settings.batch_size,
+            settings.mirror,
+        )
+
     def predict(self, picture: str | Path | Tensor, count: int = 5) -> list[LabelScore]:
-        """The most probable classes of one picture, best first.
-
-        Args:
-            picture: a file, or pixels uint8 (C, H, W).
-            count: how many classes.
-
-        Raises:
-            InputError: the file is no picture, the tensor is not of that form, or the channels are not
-                the network's.
-        """
-        return self.predict_all([picture], count)[0]
+        """The most probable classes of one picture, best first; as ``Predictor.predict``."""
+        return self.predictor.predict(picture, count)
 
     def predict_all(self, pictures: Sequence[str | Path | Tensor], count: int = 5) -> list[list[LabelScore]]:
         """``predict`` for several pictures, computed in batches; they may be of different sizes."""
-        results = []
-        for prediction in self._predictions(pictures):
-            results.append([LabelScore(self.classes[label], score) for label, score in prediction.top(count)])
-        return results
+        return self.predictor.predict_all(pictures, count)
 
     def draw_all(self, pictures: Sequence[Path], folder: Path) -> None:
-        """Write a copy of each picture, with its prediction drawn into it, as PNG into ``folder``.
-
-        Raises:
-            InputError: two pictures have the same name, a file of that name is there already, or the
-                folder cannot be written.
-        """
-        names = [f"{picture.stem}.png" for picture in pictures]
-        if repeated := [name for name in names if names.count(name) > 1]:
-            raise InputError(f"two pictures would both be drawn as {repeated[0]}", folder, "draw them apart")
-        if there := [name for name in names if (folder / name).exists()]:
-            raise InputError(
-                "the file exists already", folder / there[0], "choose another folder with --draw"
-            )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(folder, error, "--draw") from None
-        for picture, name, prediction in zip(pictures, names, self._predictions(pictures), strict=True):
-            image = decode_image(picture, channels=self.preprocessing.channels)
-            drawn = self.task.draw(image, prediction)
-            write_atomically(folder / name, lambda path, drawn=drawn: drawn.save(path, "PNG"))  # type: ignore[misc]
+        """Copies of the pictures, with predictions drawn into them; as ``Predictor.draw_all``."""
+        self.predictor.draw_all(pictures, folder)
 
     def evaluate(self, data: str | Path | Dataset | None = None, split: str | None = None) -> dict[str, Any]:
         """Metrics on a split: {"split", "num_samples", "metrics"}.
@@ -172,35 +147,11 @@ class Run:
 
     def predicted(self, batches: Any) -> Any:
         """Batch, outputs and predictions for each batch; exact fp32."""
-        mirror = self.config.recipe.evaluate.mirror
-        return predict_batches(self.model, self.task, batches, self.prepare, "fp32", mirror)
-
-    def prepare(self, batch: Batch) -> Tensor:
-        """Network input (N, C, H, W), float32, on the run's device."""
-        return to_input(self.preprocessing.normalize(batch.images.to(self.device)))
+        return self.predictor.predicted(batches)
 
     def place(self, picture: str | Path | Tensor) -> tuple[Tensor, Any]:
         """One picture as uint8 (C, H, W) of the network's input size, and its frame."""
-        if isinstance(picture, Tensor):
-            if picture.dtype != torch.uint8 or picture.ndim != 3:
-                kind = f"{picture.dtype} {tuple(picture.shape)}".removeprefix("torch.")
-                raise InputError(f"a picture is uint8 (C, H, W), got {kind}", "the tensor", "convert it")
-            return self.preprocessing.place(picture)
-        return self.preprocessing.place(decode_image(Path(picture), channels=self.preprocessing.channels))
-
-    def _predictions(self, pictures: Sequence[str | Path | Tensor]) -> Iterator[Any]:
-        size = self.config.recipe.evaluate.batch_size
-        for start in range(0, len(pictures), size):
-            placed = [self.place(picture) for picture in pictures[start : start + size]]
-            batch = Batch(
-                images=torch.stack([image for image, _ in placed]),
-                targets=None,
-                indices=torch.arange(len(placed)),
-                names=[],
-                frames=[frame for _, frame in placed],
-            )
-            for _, _, predictions in self.predicted([batch]):
-                yield from predictions
+        return self.predictor.place(picture)
 
     def _check_faults(self, faults: Sequence[Fault]) -> None:
         """Raise InputError for the first fault that training has not met and told."""
@@ -222,41 +173,10 @@ class Run:
         return Split(split.images, own[split.targets])
 
 
-def to_input(images: Tensor) -> Tensor:
-    """In the memory layout that convolutions like best."""
-    return images.contiguous(memory_format=torch.channels_last) if channels_last() else images
-
-
-def place_model(model: nn.Module, device: torch.device) -> nn.Module:
-    """On its device, in the memory layout that convolutions like best."""
-    if channels_last():
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.to(device)
-
-
 def apply_split(dataset: Dataset, recipe: Recipe) -> Dataset:
     """Train, val and test as the recipe's data section says."""
     settings = recipe.data
     return split_dataset(dataset, settings.fractions, settings.seed, settings.val_fraction)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called ``name``; "auto" takes an accelerator if there is one.
-
-    Raises:
-        InputError: no such device here.
-    """
-    if name == "auto":
-        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return accelerator or torch.device("cpu")
-    try:
-        torch.zeros(1, device=name).item()  # "meta" can make tensors, but not compute
-        return torch.device(name)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"no device {name!r} here: {reason}", "--device", "`striate doctor` lists what is here"
-        ) from None
 
 
 def build(config: RunConfig, class_weights: Tensor | None = None) -> tuple[nn.Module, Task]:
@@ -265,16 +185,17 @@ def build(config: RunConfig, class_weights: Tensor | None = None) -> tuple[nn.Mo
     Raises:
         InputError: there is no such network, or it takes no such arguments.
     """
-    if given := {"name", "num_classes", "in_channels"} & config.arguments.keys():
+    if given := {"name", "num_classes", "in_channels", "pretrained", "weights"} & config.arguments.keys():
         raise InputError(
-            f"{min(given)} is no argument to choose: it follows from the data or model.name",
+            f"{min(given)} is no argument to choose: it follows from the data or another setting",
             "model.arguments",
             "leave it out",
         )
     backbone = create_model(
         config.model, num_classes=len(config.classes), in_channels=config.input.channels, **config.arguments
     )
-    task = ClassificationTask(config.classes, config.recipe.loss.label_smoothing, class_weights)
+    loss = config.recipe.loss
+    task = ClassificationTask(config.classes, loss.label_smoothing, class_weights, loss.kind)
     return task.build(backbone, config.classes), task
 
 

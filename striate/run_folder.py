@@ -53,11 +53,15 @@ class InputFacts(BaseModel):
     margin: NonNegativeInt
     mean: tuple[float, ...]
     std: tuple[PositiveFloat, ...]
+    resize: PositiveInt | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     @model_validator(mode="after")
-    def _check_channels(self) -> Self:
+    def _check(self) -> Self:
         if not len(self.mean) == len(self.std) == self.channels:
             raise ValueError("mean and std need one number per channel")
+        if self.resize is not None and self.resize < max(self.size) - 2 * self.margin:
+            raise ValueError("resize must not be smaller than what is cut out")
         return self
 
 

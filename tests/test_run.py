@@ -40,6 +40,15 @@ def test_config_and_weights_are_enough_anywhere(digits_run, tmp_path):
     assert moved.classes == tuple("0123456789")
 
 
+def test_a_config_from_before_resize_and_interpolation_means_neither(digits_run, tmp_path):
+    shutil.copy(digits_run.path / "model.safetensors", tmp_path / "model.safetensors")
+    config = json.loads((digits_run.path / "config.json").read_text())
+    assert config["input"].pop("resize") is None
+    assert config["input"].pop("interpolation") == "bilinear"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_run(tmp_path).preprocessing == digits_run.preprocessing
+
+
 def test_nothing_is_a_pickle_and_nothing_is_unpickled(digits_run, monkeypatch):
     def refuse(*arguments, **options):
         pytest.fail("a pickle was loaded")

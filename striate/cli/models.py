@@ -1,42 +1,99 @@
 """``striate models``: the catalogue of networks."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from striate.models.catalog import ModelFacts
 
 
 def models(
     pattern: Annotated[str, typer.Argument(help='Only names like this, for example "lenet*".')] = "*",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a Markdown table of all facts.")
+    ] = False,
 ) -> None:
     """List the networks, with parameters and multiply-accumulates for one picture.
 
-    Example: striate models "lenet*"
+    Example: striate models "resnet*"
     """
     from striate.cli.output import print_json, print_table
     from striate.errors import InputError
     from striate.models.catalog import CATALOG, list_models
+    from striate.models.published import WEIGHTS
 
     chosen = {name: CATALOG[name] for name in list_models(pattern)}
     if not chosen:
         raise InputError("no network has such a name", pattern, 'a pattern such as "lenet*", or none for all')
     if json:
-        print_json(
-            [
-                {"name": name, "params": facts.params, "macs": facts.macs, "input": list(facts.input)}
-                for name, facts in chosen.items()
-            ]
-        )
-        return
-    rows = [
-        (
-            name,
+        print_json([as_json(name, facts) for name, facts in chosen.items()])
+    elif markdown:
+        typer.echo(markdown_table(chosen))
+    else:
+        rows = [
+            (
+                name,
+                str(facts.year),
+                f"{facts.params:,}",
+                millions(facts.macs),
+                "x".join(map(str, facts.input)),
+                f"{WEIGHTS[name].top1:.1f} %" if name in WEIGHTS else "",
+                facts.summary,
+            )
+            for name, facts in chosen.items()
+        ]
+        columns = ("network", "year", "params", "MMAC", "input", "top-1", "for")
+        print_table(columns, rows, numbers=(2, 3, 5))
+
+
+def as_json(name: str, facts: "ModelFacts") -> dict[str, object]:
+    """One network for machines; params, macs and input are those at its own size and classes."""
+    from striate.models.published import WEIGHTS
+
+    weights = WEIGHTS.get(name)
+    return {
+        "name": name,
+        "params": facts.params,
+        "macs": facts.macs,
+        "input": list(facts.input),
+        "classes": facts.num_classes,
+        "minimum": facts.minimum,
+        "year": facts.year,
+        "weights": weights and weights.url,
+        "top1": weights and weights.top1,
+        "top5": weights and weights.top5,
+    }
+
+
+def markdown_table(chosen: "dict[str, ModelFacts]") -> str:
+    """The table of the README."""
+    from urllib.parse import urlsplit
+
+    from striate.models.published import WEIGHTS
+
+    lines = [
+        "| network | year | params | GMAC | input | minimum | weights from | top-1 / top-5 | compared with |",
+        "| --- | ---: | ---: | ---: | --- | ---: | --- | --- | --- |",
+    ]
+    for name, facts in chosen.items():
+        weights = WEIGHTS.get(name)
+        cells = [
+            f"`{name}`",
             str(facts.year),
             f"{facts.params:,}",
-            f"{facts.macs / 1e6:,.1f}",
+            f"{facts.macs / 1e9:.4f}" if facts.macs < 1e8 else f"{facts.macs / 1e9:.3f}",
             "x".join(map(str, facts.input)),
-            facts.summary,
-        )
-        for name, facts in chosen.items()
-    ]
-    print_table(("network", "year", "params", "MMAC", "input", "for"), rows, numbers=(2, 3))
+            str(facts.minimum),
+            str(urlsplit(weights.url).hostname) if weights else "",
+            f"{weights.top1:.1f} / {weights.top5:.1f}" if weights else "",
+            facts.peer,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def millions(count: int) -> str:
+    """Multiply-accumulates in millions, with a decimal where there are few."""
+    return f"{count / 1e6:,.1f}" if count < 1e8 else f"{count / 1e6:,.0f}"

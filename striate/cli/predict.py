@@ -1,14 +1,41 @@
-"""``striate predict``: what a trained network sees in pictures."""
+"""``striate predict``: what a network sees in pictures."""
 
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from striate.errors import InputError
+
+if TYPE_CHECKING:
+    from striate.predictor import LabelScore, Predictor
+
+
+class Fit(StrEnum):
+    """How pictures of other shapes become network input."""
+
+    crop = "crop"
+    stretch = "stretch"
+    letterbox = "letterbox"
+
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    run: Annotated[str, typer.Argument(help="A run folder, or the name of a published network: resnet50.")],
     pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="A file of a network's weights, instead of the download.")
+    ] = None,
+    fit: Annotated[
+        Fit | None, typer.Option(help="How a picture becomes square for a published network.")
+    ] = None,
+    crop: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(
+            help="Look at a box of each picture only: Y1 X1 Y2 X2, each 0..1.", metavar="Y1 X1 Y2 X2"
+        ),
+    ] = None,
     draw: Annotated[
         Path | None, typer.Option(help="Folder for copies of the pictures with the predictions below.")
     ] = None,
@@ -18,24 +45,75 @@ def predict(
     """Name what is in pictures, with probabilities.
 
     Example: striate predict runs/digits seven.png --draw drawn
-    """
-    from striate.cli.output import percent, print_json, print_table
-    from striate.run import load_run
 
-    loaded = load_run(run, device)
-    predictions = loaded.predict_all(pictures)
+    Example: striate predict resnet50 cat.jpg
+    """
+    from striate.cli.output import print_json
+
+    predictor = _load(run, device, weights, fit)
+    if crop:
+        y1, x1, y2, x2 = crop
+        if not (0 <= y1 < y2 <= 1 and 0 <= x1 < x2 <= 1):
+            raise InputError("the box is not inside the picture", "--crop", "0 <= Y1 < Y2 <= 1, and so for X")
+        predictor = replace(predictor, box_norm=crop)
+    predictions = predictor.predict_all(pictures)
     if draw:
-        loaded.draw_all(pictures, draw)
+        predictor.draw_all(pictures, draw)
     if json:
         print_json(
             [
-                {"file": str(file), "predictions": [{"class": p.label, "score": p.score} for p in scores]}
+                {"file": str(file), "predictions": [_as_json(p) for p in scores]}
                 for file, scores in zip(pictures, predictions, strict=True)
             ]
         )
-        return
+    elif predictor.wnids:
+        _print_synsets(pictures, predictions)
+    else:
+        _print_classes(pictures, predictions)
+
+
+def _load(run: str, device: str, weights: Path | None, fit: Fit | None) -> "Predictor":
+    """The network of a run folder, or else of the catalogue."""
+    from striate.models.catalog import CATALOG
+    from striate.predictor import load_pretrained
+    from striate.run import load_run
+
+    if Path(run).is_dir() or run not in CATALOG:
+        if weights or fit:
+            raise InputError(
+                "a run has weights and preprocessing of its own",
+                "--weights" if weights else "--fit",
+                "leave it out, or name a network of the catalogue",
+            )
+        return load_run(run, device).predictor
+    predictor = load_pretrained(run, device, weights)
+    if fit is None:
+        return predictor
+    return replace(predictor, preprocessing=replace(predictor.preprocessing, fit=fit.value))
+
+
+def _as_json(prediction: "LabelScore") -> dict[str, str | float]:
+    synset: dict[str, str | float] = {"wnid": prediction.wnid} if prediction.wnid else {}
+    return synset | {"class": prediction.label, "score": prediction.score}
+
+
+def _print_classes(pictures: list[Path], predictions: list[list["LabelScore"]]) -> None:
+    from striate.cli.output import percent, print_table
+
     rows = []
     for file, scores in zip(pictures, predictions, strict=True):
         others = ", ".join(f"{p.label} {percent(p.score)}" for p in scores[1:3])
         rows.append((str(file), scores[0].label, percent(scores[0].score), others))
     print_table(("picture", "class", "score", "then"), rows, numbers=(2,))
+
+
+def _print_synsets(pictures: list[Path], predictions: list[list["LabelScore"]]) -> None:
+    """One line for each class: ImageNet's names are long."""
+    from striate.cli.output import percent, print_table
+
+    rows = [
+        (str(file), p.wnid or "", percent(p.score), p.label)
+        for file, scores in zip(pictures, predictions, strict=True)
+        for p in scores
+    ]
+    print_table(("picture", "wnid", "score", "class"), rows, numbers=(2,))

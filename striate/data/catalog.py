@@ -7,8 +7,8 @@ put in place by hand are not compared with them, since the same data may be comp
 import fnmatch
 from dataclasses import dataclass
 
-from striate.data.download import RemoteFile
 from striate.data.formats import cifar_binary
+from striate.download import RemoteFile
 
 _DIGITS = tuple("0123456789")
 _GOOGLE = "https://storage.googleapis.com"

@@ -110,12 +110,13 @@ def inspect_image(source: Path | bytes, name: str = "") -> ImageFacts:
         return ImageFacts(width, height, channels=1 if _is_grey(image) else 3)
 
 
-def resize(images: Tensor, height: int, width: int) -> Tensor:
-    """Resize pictures: bilinear, antialiased where they shrink.
+def resize(images: Tensor, height: int, width: int, interpolation: str = "bilinear") -> Tensor:
+    """Resize pictures, antialiased where they shrink.
 
     Args:
         images: uint8 (C, H, W) or (N, C, H, W).
         height, width: of the result, in pixels.
+        interpolation: "bilinear" or "bicubic".
 
     Returns:
         uint8 (C, ``height``, ``width``), or N of them.
@@ -123,7 +124,7 @@ def resize(images: Tensor, height: int, width: int) -> Tensor:
     if images.shape[-2:] == (height, width):
         return images
     batch = images if images.ndim == 4 else images.unsqueeze(0)
-    resized = F.interpolate(batch, size=(height, width), mode="bilinear", antialias=True)
+    resized = F.interpolate(batch, size=(height, width), mode=interpolation, antialias=True)
     return resized if images.ndim == 4 else resized.squeeze(0)
 
 

@@ -10,9 +10,9 @@ from striate.data import builtin
 from striate.data.archive import ARCHIVE_SUFFIXES, is_archive, open_archive
 from striate.data.catalog import CATALOG, CatalogEntry
 from striate.data.dataset import Dataset
-from striate.data.download import fetch
 from striate.data.formats import cifar_binary, idx, image_folder
 from striate.data.images import IMAGE_SUFFIXES
+from striate.download import cache_folder, fetch, is_offline
 from striate.errors import InputError
 
 _BUILT_IN: dict[str, Callable[[], Dataset]] = {
@@ -87,9 +87,8 @@ def _find(name: str, entry: CatalogEntry) -> Path:
         for candidate in filter(None, (f"{name}/{single}", name, f"{name}.zip", single)):
             if (Path(own) / candidate).exists():
                 return Path(own) / candidate
-    cache = Path(os.environ.get("STRIATE_CACHE") or Path.home() / ".cache" / "striate")
-    folder = cache / "datasets" / name
-    fetch(entry.files, folder, offline=os.environ.get("STRIATE_OFFLINE") == "1")
+    folder = cache_folder() / "datasets" / name
+    fetch(entry.files, folder, offline=is_offline())
     return folder / single
 
 

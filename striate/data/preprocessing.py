@@ -25,6 +25,9 @@ class Preprocessing:
             longer side to the size and sets it on black; "stretch" scales both sides.
         margin: pixels of black border inside the size.
         mean, std: per channel, of pixels in 0..1.
+        resize: what "crop" scales the shorter side to before it cuts the middle out, in pixels (ImageNet's
+            usual test scales to 256 and cuts out 224); None is the size itself.
+        interpolation: "bilinear" or "bicubic", antialiased.
     """
 
     size: tuple[int, int]
@@ -33,10 +36,14 @@ class Preprocessing:
     margin: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: int | None = None
+    interpolation: str = "bilinear"
 
     def frame(self, height: int, width: int) -> Frame:
         """How a picture of (height, width) pixels lies in the network input."""
-        inner_height, inner_width = self._inner_size()
+        if self.resize is not None and self.fit == "crop":
+            return self._frame_of_middle(self.resize, height, width)
+        inner_height, inner_width = self.inner_size()
         scale_y, scale_x = inner_height / height, inner_width / width
         if self.fit != "stretch":
             scale_y = scale_x = max(scale_y, scale_x) if self.fit == "crop" else min(scale_y, scale_x)
@@ -67,8 +74,8 @@ class Preprocessing:
                 f"the picture of {width}x{height} pixels is too long and thin to cut its middle out",
                 what_to_do="cut it yourself, or train with input.fit=letterbox",
             )
-        scaled = resize(images, scaled_height, scaled_width)
-        inner_height, inner_width = self._inner_size()
+        scaled = resize(images, scaled_height, scaled_width, self.interpolation)
+        inner_height, inner_width = self.inner_size()
         top, left = int(frame.offset_y) - self.margin, int(frame.offset_x) - self.margin
         if top < 0 or left < 0:  # "crop": one side is longer than the input
             scaled = scaled[..., -min(top, 0) :, -min(left, 0) :][..., :inner_height, :inner_width]
@@ -82,8 +89,23 @@ class Preprocessing:
         ).view(-1, 1, 1)
         return (images * scale).add_(shift)
 
-    def _inner_size(self) -> tuple[int, int]:
+    def inner_size(self) -> tuple[int, int]:
+        """H, W without the margin."""
         return self.size[0] - 2 * self.margin, self.size[1] - 2 * self.margin
+
+    def _frame_of_middle(self, shorter: int, height: int, width: int) -> Frame:
+        """Rounded as torchvision does, whose published weights are measured so, to the very pixel."""
+        scaled_height = int(shorter * height / min(height, width))
+        scaled_width = int(shorter * width / min(height, width))
+        inner_height, inner_width = self.inner_size()
+        return Frame(
+            height,
+            width,
+            scaled_height / height,
+            scaled_width / width,
+            self.margin - round((scaled_height - inner_height) / 2),
+            self.margin - round((scaled_width - inner_width) / 2),
+        )
 
     def _pad_to_size(self, images: Tensor, top: int, left: int) -> Tensor:
         height, width = images.shape[-2:]

@@ -133,6 +133,8 @@ def initialize(module: nn.Module, weight_init: Callable[[Tensor], object]) -> No
     """
     with torch.no_grad():
         for layer in module.modules():
+            if any(parameter.is_meta for parameter in layer.parameters(recurse=False)):
+                continue  # it has no values yet; pretending to draw them costs seconds
             if isinstance(layer, PartiallyConnectedConv2d):
                 dense = layer.dense_weight()
                 weight_init(dense)

@@ -38,7 +38,8 @@ class Backbone(nn.Module, ABC):
     def auxiliary(self, images: Tensor, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """What only the loss in training needs, by name; most networks have nothing.
 
-        Names that begin with "auxiliary" are logits (N, K) of heads on earlier feature maps.
+        Names that begin with "auxiliary" are logits (N, K) of heads on earlier feature maps; "logits" stand
+        in for those of ``classify``, where they come out on the way.
         """
         return {}
 

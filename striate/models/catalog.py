@@ -1,158 +1,19 @@
-"""Every network by name: how to build it, and the facts about it that the tests prove."""
+"""Networks by name: what there is, and how to build it."""
 
 import difflib
 import fnmatch
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from striate.errors import InputError
 from striate.models.backbone import Backbone
-from striate.models.compact import compact_cnn
-from striate.models.fashion_cnn import fashion_cnn
-from striate.models.lenet import lenet5, lenet5_1998
-from striate.models.resnet import (
-    resnet18,
-    resnet34,
-    resnet50,
-    resnet50_v1,
-    resnet101,
-    resnet101_v1,
-    resnet152,
-    resnet152_v1,
-)
+from striate.models.facts import CATALOG, ModelFacts
+from striate.models.pretrained import with_published_weights, with_weights_of_file
 
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What is known of a network at its own input size.
-
-    Attributes:
-        build: takes ``num_classes`` and ``in_channels``, and further arguments of the family.
-        year: of publication.
-        params: trainable values, with ``num_classes`` classes.
-        macs: multiply-accumulates of convolutions and dense layers, for one picture.
-        input: C, H, W that the counts hold for.
-        minimum: the smallest H and W it accepts.
-        summary: one line for a list.
-        num_classes: K that it was drawn for.
-        peer: whose outputs it gives with the same weights, or what its layers are compared with.
-    """
-
-    build: Callable[..., Backbone]
-    year: int
-    params: int
-    macs: int
-    input: tuple[int, int, int]
-    minimum: int
-    summary: str
-    num_classes: int = 10
-    peer: str = "the paper's table"
-
-
-CATALOG: dict[str, ModelFacts] = {
-    "compact_cnn": ModelFacts(
-        compact_cnn, 2026, 1_165_930, 63_339_520, (1, 28, 28), 8, "small pictures, learns fast on a processor"
-    ),
-    "fashion_cnn": ModelFacts(
-        fashion_cnn, 2019, 1_413_834, 89_466_496, (1, 28, 28), 8, "the classic first CNN for Fashion-MNIST"
-    ),
-    "lenet5": ModelFacts(
-        lenet5, 1998, 61_706, 416_520, (1, 32, 32), 32, "LeNet-5 as it is usually built today"
-    ),
-    "lenet5_1998": ModelFacts(
-        lenet5_1998, 1998, 60_000, 325_680, (1, 32, 32), 32, "LeNet-5 as in the paper: partial C3, RBF output"
-    ),
-    "resnet18": ModelFacts(
-        resnet18,
-        2015,
-        11_689_512,
-        1_814_073_344,
-        (3, 224, 224),
-        32,
-        "residual learning: two 3x3 convolutions beside a shortcut",
-        1000,
-        "torchvision",
-    ),
-    "resnet34": ModelFacts(
-        resnet34,
-        2015,
-        21_797_672,
-        3_663_761_408,
-        (3, 224, 224),
-        32,
-        "as ResNet-18, twice as deep",
-        1000,
-        "torchvision",
-    ),
-    "resnet50": ModelFacts(
-        resnet50,
-        2015,
-        25_557_032,
-        4_089_184_256,
-        (3, 224, 224),
-        32,
-        "bottleneck units: the usual choice for photographs",
-        1000,
-        "torchvision",
-    ),
-    "resnet101": ModelFacts(
-        resnet101,
-        2015,
-        44_549_160,
-        7_801_405_440,
-        (3, 224, 224),
-        32,
-        "as ResNet-50, twice as deep",
-        1000,
-        "torchvision",
-    ),
-    "resnet152": ModelFacts(
-        resnet152,
-        2015,
-        60_192_808,
-        11_513_626_624,
-        (3, 224, 224),
-        32,
-        "the winner of ILSVRC 2015",
-        1000,
-        "torchvision",
-    ),
-    "resnet50_v1": ModelFacts(
-        resnet50_v1,
-        2015,
-        25_557_032,
-        3_857_973_248,
-        (3, 224, 224),
-        32,
-        "ResNet-50 as in the paper: strides in the first 1x1",
-        1000,
-        "torchvision, strides moved",
-    ),
-    "resnet101_v1": ModelFacts(
-        resnet101_v1,
-        2015,
-        44_549_160,
-        7_570_194_432,
-        (3, 224, 224),
-        32,
-        "ResNet-101 as in the paper",
-        1000,
-        "torchvision, strides moved",
-    ),
-    "resnet152_v1": ModelFacts(
-        resnet152_v1,
-        2015,
-        60_192_808,
-        11_282_415_616,
-        (3, 224, 224),
-        32,
-        "ResNet-152 as in the paper",
-        1000,
-        "torchvision, strides moved",
-    ),
-}
+__all__ = ["CATALOG", "ModelFacts", "create_model", "list_models", "model_facts"]
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -174,25 +35,39 @@ def model_facts(name: str) -> ModelFacts:
 
 
 def create_model(
-    name: str, num_classes: int | None = None, in_channels: int | None = None, **arguments: Any
+    name: str,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    *,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    **arguments: Any,
 ) -> Backbone:
-    """A network of the catalogue with fresh weights.
+    """A network of the catalogue, with fresh weights or others.
 
     Args:
         name: as in ``list_models``.
-        num_classes: K, at least 2; None takes what the network was drawn for.
+        num_classes: K, at least 2; None takes what the network was drawn for. Where it is given and is not
+            that of the weights asked for, the last layer is fresh and everything else has them.
         in_channels: of the input pictures; None takes what the network was drawn for.
+        pretrained: with the published weights (``striate.models.published``), downloaded once.
+        weights: instead, a local file (.safetensors, .pth, .pt, .h5) in Striate's names or in those of the
+            library that the network is compared with, or a folder that holds ``model.safetensors``, as a run.
         arguments: further arguments of the family's builder.
 
     Raises:
-        InputError: an unknown name or argument, a value that nothing can be built with, or fewer than two
-            classes.
+        InputError: an unknown name or argument, a value that nothing can be built with, fewer than two
+            classes, or weights that cannot be had, are damaged or do not fit.
     """
     facts = model_facts(name)
-    if num_classes is None:
-        num_classes = facts.num_classes
-    if num_classes < 2:
+    if num_classes is not None and num_classes < 2:
         raise InputError(f"a classifier needs at least 2 classes, got {num_classes}", name)
+    if pretrained and in_channels not in (None, facts.input[0]):
+        raise InputError(
+            f"the published weights of {name} are for pictures of {facts.input[0]} channels",
+            f"in_channels = {in_channels}",
+            "give it colour pictures, or train it without them",
+        )
     known = options(facts.build)
     if unknown := set(arguments) - known:
         raise InputError(
@@ -200,8 +75,17 @@ def create_model(
             "model.arguments",
             f"it takes {', '.join(sorted(known)) or 'none'}",
         )
+    build = partial(_build, name, in_channels=in_channels or facts.input[0], **arguments)
+    if weights is not None:
+        return with_weights_of_file(name, build, num_classes, facts.num_classes, Path(weights))
+    if pretrained:
+        return with_published_weights(name, build, num_classes, facts.build)
+    return build(num_classes=num_classes or facts.num_classes)
+
+
+def _build(name: str, num_classes: int, in_channels: int, **arguments: Any) -> Backbone:
     try:
-        return facts.build(num_classes=num_classes, in_channels=in_channels or facts.input[0], **arguments)
+        return CATALOG[name].build(num_classes=num_classes, in_channels=in_channels, **arguments)
     except (TypeError, ValueError, RuntimeError) as error:
         if not arguments:
             raise

@@ -9,18 +9,20 @@ The ideas are those of fast CIFAR training (Page 2018, "How to train your ResNet
 arXiv:2404.00498): pooling comes before normalization and activation, so that these run on a quarter
 of the positions, and one residual convolution per stage adds depth at the smaller size.
 
-| variant     |    params | MMAC @28 |
-| compact_cnn | 1,165,930 |     63.3 |
+| variant       | widths             |    params | MMAC      | for                      |
+| compact_cnn   | 32, 64, 128, 256   | 1,165,930 |  63.3 @28 | grey pictures of 28x28   |
+| compact_cifar | 64, 128, 256, 512  | 4,655,434 | 341.5 @32 | colour pictures of 32x32 |
 
 Shapes: N batch, C channels, H and W height and width of the input, K classes.
 """
 
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
 from striate.layers import ConvNormAct
-from striate.models.backbone import Backbone, FeatureInfo
+from striate.models.backbone import Backbone, FeatureInfo, scaled
 
 
 class Stage(nn.Module):
@@ -44,18 +46,17 @@ class CompactCNN(Backbone):
     """A full-size stem, stages that halve the size, and a dense layer on each channel's maximum.
 
     Args:
+        widths: channels of the stem and of each stage.
         num_classes: K.
         in_channels: channels of the input pictures.
-        widths: channels of the stem and of each stage.
+        width: multiplies the channels of every layer.
     """
 
     def __init__(
-        self,
-        num_classes: int = 10,
-        in_channels: int = 1,
-        widths: tuple[int, ...] = (32, 64, 128, 256),
+        self, widths: tuple[int, ...], num_classes: int = 10, in_channels: int = 3, width: float = 1.0
     ) -> None:
         super().__init__()
+        widths = tuple(scaled(channels, width) for channels in widths)
         self.stem = ConvNormAct(in_channels, widths[0], 3)
         self.stages = nn.ModuleDict()
         self.feature_info = [FeatureInfo("stem", channels=widths[0], stride=1)]
@@ -77,6 +78,9 @@ class CompactCNN(Backbone):
         return logits  # (N, K)
 
 
-def compact_cnn(num_classes: int = 10, in_channels: int = 1) -> CompactCNN:
-    """The network of the table."""
-    return CompactCNN(num_classes, in_channels)
+def compact_cnn(num_classes: int = 10, in_channels: int = 1, width: float = 1.0) -> CompactCNN:
+    return CompactCNN((32, 64, 128, 256), num_classes, in_channels, width)
+
+
+def compact_cifar(**options: Any) -> CompactCNN:
+    return CompactCNN((64, 128, 256, 512), **options)

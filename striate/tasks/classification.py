@@ -1,10 +1,12 @@
 """Classification: one label per picture, by a softmax over the logits.
 
 Outputs: ``{"logits": float (N, K)}``, in training also the logits (N, K) of auxiliary heads under names that
-begin with "auxiliary". Targets: int64 (N,) class ids. Predictions: ``Classification``.
+begin with "auxiliary", and where there is a decoder "reconstructions" (N, K, P), one drawing for each class,
+and "pictures" (N, P), what they should show. Targets: int64 (N,) class ids. Predictions: ``Classification``.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from striate.metrics.classification import ClassificationMetric
 from striate.models.backbone import Backbone
+from striate.ops.capsule_losses import RECONSTRUCTION_WEIGHT, margin_losses, reconstruction_errors
 from striate.samples import Classification, Frame
 from striate.tasks.task import Outputs, Task
 
@@ -29,53 +32,67 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Outputs:
         """Pictures (N, C, H, W), float -> logits (N, K), and in training what else the loss needs."""
         features = self.backbone.features(images)
-        outputs = {"logits": self.backbone.classify(features)}
-        return outputs | self.backbone.auxiliary(images, features) if self.training else outputs
+        extra = self.backbone.auxiliary(images, features) if self.training else {}
+        if "logits" in extra:  # computed on the way
+            return extra
+        return {"logits": self.backbone.classify(features)} | extra
 
 
 class ClassificationTask(Task):
-    """Cross-entropy, with label smoothing (Szegedy et al. 2015, section 7) and class weights.
+    """Cross-entropy with label smoothing (Szegedy et al. 2015, section 7), or margin loss; class weights.
 
     Args:
         classes: the K class names.
-        label_smoothing: share of the target spread evenly over all classes.
+        label_smoothing: share of the target spread evenly over all classes; of the cross-entropy only.
         class_weights: float (K,) or None. Scaled by the caller so that they average 1 over the training
             pictures; the loss is a plain mean, so it does not depend on how a batch is divided.
+        kind: "cross_entropy" of the logits' softmax, or "margin" of their sigmoid, which a capsule network
+            means as the lengths of its class capsules.
     """
 
     name = "classification"
     monitor = "accuracy"
 
     def __init__(
-        self, classes: Sequence[str], label_smoothing: float = 0.0, class_weights: Tensor | None = None
+        self,
+        classes: Sequence[str],
+        label_smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
+        kind: Literal["cross_entropy", "margin"] = "cross_entropy",
     ) -> None:
         self.classes = tuple(classes)
         self.label_smoothing = label_smoothing
         self.class_weights = class_weights
+        self.kind = kind
 
     def build(self, backbone: Backbone, classes: Sequence[str]) -> nn.Module:
         """The backbone; its head has one unit per class already."""
         return Classifier(backbone)
 
     def loss(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
-        """The mean cross-entropy of the batch, in nats, with 0.3 times that of each auxiliary head.
+        """The mean over the batch: cross-entropy in nats, or margin loss.
 
-        {"loss": ()}, and where there are auxiliary heads {"auxiliary": ()}, the sum of their cross-entropies.
+        {"loss": ()}; where there are auxiliary heads with {"auxiliary": ()}, the sum of their losses, which
+        counts 0.3 times; where there are reconstructions with {"reconstruction": ()}, the mean of their
+        summed squared errors, which counts 0.0005 times.
         """
-        loss = self.cross_entropy(outputs["logits"], targets)
-        auxiliary = [
-            self.cross_entropy(logits, targets)
-            for name, logits in outputs.items()
-            if name.startswith("auxiliary")
-        ]
-        if not auxiliary:
-            return {"loss": loss}
-        summed = torch.stack(auxiliary).sum()
-        return {"loss": loss + AUXILIARY_WEIGHT * summed, "auxiliary": summed}
+        terms = {"loss": self.of_logits(outputs["logits"], targets)}
+        heads = [logits for name, logits in outputs.items() if name.startswith("auxiliary")]
+        if heads:
+            terms["auxiliary"] = torch.stack([self.of_logits(logits, targets) for logits in heads]).sum()
+            terms["loss"] = terms["loss"] + AUXILIARY_WEIGHT * terms["auxiliary"]
+        if "reconstructions" in outputs:
+            errors = reconstruction_errors(outputs["reconstructions"], outputs["pictures"], targets)
+            terms["reconstruction"] = errors.mean()
+            terms["loss"] = terms["loss"] + RECONSTRUCTION_WEIGHT * terms["reconstruction"]
+        return terms
 
-    def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean over the batch, with this task's smoothing and weights."""
+    def of_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of one head, with this task's smoothing and weights."""
         weights = None if self.class_weights is None else self.class_weights.to(targets.device)
+        if self.kind == "margin":
+            losses = margin_losses(logits.float().sigmoid(), targets)
+            return (losses if weights is None else losses * weights[targets]).mean()
         losses = F.cross_entropy(
             logits.float(), targets, weights, reduction="none", label_smoothing=self.label_smoothing
         )

@@ -1,60 +1,28 @@
-import functools
 import hashlib
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
+from loopback import serving
 from sklearn.datasets import load_digits, load_sample_images
 
 from striate.data import catalog as catalog_module
 from striate.data import load as load_module
 from striate.data.catalog import CATALOG, list_datasets
 from striate.data.dataset import POOL
-from striate.data.download import CHECKSUMS, RemoteFile, download, fetch
 from striate.data.formats.idx import write_idx
 from striate.data.load import load_data
+from striate.download import CHECKSUMS, RemoteFile, download, fetch
 from striate.errors import InputError
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Serves ``files``; names that begin with "short" or "lost" lose their second half on the way."""
-
-    def __init__(self, files, asked, *args):
-        self.files, self.asked = files, asked
-        super().__init__(*args)
-
-    def do_GET(self):
-        name = self.path.lstrip("/")
-        self.asked.append(name)
-        if name not in self.files:
-            self.send_error(404)
-            return
-        content = self.files[name]
-        self.send_response(200)
-        if not name.startswith("endless"):
-            self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if name.startswith("short") else content)
-
-    def log_message(self, *args):
-        pass
 
 
 @pytest.fixture
 def server():
     """(address, files to serve by name, names asked for so far)."""
-    files, asked = {}, []
-    http = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, files, asked))
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{http.server_port}", files, asked
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    with serving() as site:
+        yield site.address, site.files, site.asked
 
 
 @pytest.fixture
@@ -69,12 +37,13 @@ def no_data(tmp_path, monkeypatch):
 CONTENT = bytes(range(256)) * 3000
 
 
+@pytest.mark.parametrize("digits", [8, None])
 @pytest.mark.parametrize("algorithm", [None, "sha256", "md5"])
 @pytest.mark.parametrize("name", ["a.bin", "endless.bin"])
-def test_download_writes_the_file_and_nothing_else(server, tmp_path, algorithm, name):
+def test_download_writes_the_file_and_nothing_else(server, tmp_path, algorithm, name, digits):
     address, files, _ = server
     files[name] = CONTENT
-    checksum = f"{algorithm}:{hashlib.new(algorithm, CONTENT).hexdigest()}" if algorithm else None
+    checksum = f"{algorithm}:{hashlib.new(algorithm, CONTENT).hexdigest()[:digits]}" if algorithm else None
     download(f"{address}/{name}", tmp_path / "new" / "b.bin", checksum=checksum, progress=False)
     assert (tmp_path / "new" / "b.bin").read_bytes() == CONTENT
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["b.bin"]
@@ -85,6 +54,7 @@ def test_a_failed_download_leaves_nothing(server, tmp_path):
     files |= {"a.bin": CONTENT, "short.bin": CONTENT}
     for name, checksum, fault in (
         ("a.bin", "sha256:" + "0" * 64, "has the checksum sha256:"),
+        ("a.bin", "sha256:" + hashlib.sha256(CONTENT).hexdigest()[:7] + "x", "has the checksum sha256:"),
         ("short.bin", None, "broke off|IncompleteRead"),
         ("none.bin", None, "404"),
     ):
@@ -92,6 +62,30 @@ def test_a_failed_download_leaves_nothing(server, tmp_path):
             download(f"{address}/{name}", tmp_path / "b.bin", checksum=checksum)
         assert caught.value.where == f"{address}/{name}"
         assert list(tmp_path.iterdir()) == []
+
+
+def hub_headers(content):
+    return {"X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": "c0ffee"}
+
+
+def test_what_the_hub_says_of_a_file_is_verified_and_its_commit_returned(tmp_path):
+    with serving() as site:
+        site.files["blob"] = CONTENT
+        site.redirects["model.bin"] = ("blob", hub_headers(CONTENT))
+        assert download(f"{site.address}/model.bin", tmp_path / "b.bin") == "c0ffee"
+        assert (tmp_path / "b.bin").read_bytes() == CONTENT
+        (tmp_path / "b.bin").unlink()
+        site.redirects["model.bin"] = ("blob", hub_headers(CONTENT[:-1]))
+        with pytest.raises(InputError, match="has the checksum sha256:"):
+            download(f"{site.address}/model.bin", tmp_path / "b.bin")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_what_others_say_in_such_headers_is_not_taken_for_a_checksum(tmp_path):
+    with serving() as site:
+        site.files["blob"] = CONTENT
+        site.redirects["config.json"] = ("blob", {"X-Linked-Etag": '"' + "0" * 40 + '"'})
+        assert download(f"{site.address}/config.json", tmp_path / "b") == ""
 
 
 def test_a_failed_download_keeps_the_older_file(server, tmp_path):
@@ -126,7 +120,7 @@ def test_fetch_records_a_checksum_and_verifies_it_later(server, tmp_path):
     fetch(remote, tmp_path)
     assert asked == ["a.bin"]  # once
     (tmp_path / "a.bin").write_bytes(CONTENT[:-1])
-    with pytest.raises(InputError, match="not what was downloaded"):
+    with pytest.raises(InputError, match="not what was downloaded or published"):
         fetch(remote, tmp_path)
 
 

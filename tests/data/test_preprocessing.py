@@ -1,6 +1,9 @@
 """From picture to network input: against Pillow, and by the place that each pixel states by its value."""
 
 import itertools
+import types
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +11,9 @@ import torch
 from faulty_pictures import smooth_pixels
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peers import declare_torchvision_operators
 from PIL import Image
+from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 from striate.data.preprocessing import Preprocessing
@@ -275,3 +280,80 @@ def test_normalize_keeps_the_pictures_it_was_given_and_the_memory_format() -> No
         before = images.clone()
         assert preprocessing().normalize(images).is_contiguous(memory_format=fmt)
         assert torch.equal(images, before)
+
+
+@pytest.fixture(scope="module")
+def torchvision_transforms() -> types.ModuleType:
+    declare_torchvision_operators()
+    from torchvision.transforms import v2  # type: ignore[import-untyped]
+
+    return v2
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("size", "resize"), [(224, 256), (299, 342), (224, 224), (257, 288)])
+def test_resize_then_crop_is_torchvisions(
+    torchvision_transforms: Any, size: int, resize: int, interpolation: str, turned: bool
+) -> None:
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    theirs = torchvision_transforms.Compose(
+        [
+            torchvision_transforms.Resize(
+                resize, interpolation=getattr(Image.Resampling, interpolation.upper())
+            ),
+            torchvision_transforms.CenterCrop(size),
+        ]
+    )
+    ours = Preprocessing((size, size), 3, "crop", 0, mean, std, resize, interpolation)
+    for photograph in load_sample_images().images:
+        pixels = np.array(photograph.swapaxes(0, 1) if turned else photograph)
+        expected = torch.from_numpy(np.array(theirs(Image.fromarray(pixels)))).permute(2, 0, 1)
+        placed, _ = ours.place(torch.from_numpy(pixels).permute(2, 0, 1))
+        difference = (placed.int() - expected.int()).abs()
+        assert difference.max() <= 1
+        assert (difference > 0).double().mean() < 0.03
+        normalize = torchvision_transforms.Normalize(mean, std)
+        torch.testing.assert_close(
+            ours.normalize(placed[None])[0], normalize(placed / 255), rtol=0, atol=1e-5
+        )
+
+
+@given(
+    shape=st.tuples(st.integers(1, 200), st.integers(1, 200)),
+    resize=st.integers(8, 60),
+    margin=st.integers(0, 7),
+)
+@settings(max_examples=100, deadline=None)
+def test_resize_then_crop_cuts_out_the_very_pixels_that_torchvision_does(
+    torchvision_transforms: Any, shape: tuple[int, int], resize: int, margin: int
+) -> None:
+    functional, size = torchvision_transforms.functional, resize - margin
+    scaled = functional.resize(torch.zeros(1, *shape, dtype=torch.uint8), resize, antialias=True)
+    height, width = scaled.shape[1:]
+    first = functional.center_crop(torch.arange(height * width).view(1, height, width), size)[0, 0, 0]
+    ours = Preprocessing((size, size), 1, "crop", 0, (0.5,), (0.2,), resize)
+    placed, frame = ours.place(torch.full((1, *shape), 255, dtype=torch.uint8))
+    assert (placed == 255).all()
+    assert (round(frame.scale_y * shape[0]), round(frame.scale_x * shape[1])) == (height, width)
+    assert (-frame.offset_y, -frame.offset_x) == divmod(int(first), width)
+
+
+@every_shape
+def test_bicubic_is_pillows(shape: tuple[int, int]) -> None:
+    image = picture(*shape)
+    placed, _ = Preprocessing(
+        (32, 48), 3, "stretch", 0, (0.5,) * 3, (0.2,) * 3, interpolation="bicubic"
+    ).place(image)
+    source = Image.fromarray(image.permute(1, 2, 0).numpy())
+    expected = np.array(source.resize((48, 32), Image.Resampling.BICUBIC))
+    assert_equals_pillow(placed, torch.from_numpy(expected).permute(2, 0, 1).int())
+
+
+@pytest.mark.parametrize("fit", ["stretch", "letterbox"])
+def test_only_crop_looks_at_resize(fit: str) -> None:
+    image = picture(40, 90)
+    plain = preprocessing((32, 48), fit)
+    placed, frame = replace(plain, resize=64).place(image)
+    assert torch.equal(placed, plain.place(image)[0])
+    assert frame == plain.frame(40, 90)

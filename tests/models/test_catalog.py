@@ -14,7 +14,7 @@ EXAMPLE = Path(__file__).parents[3] / "shared" / "examples" / "resnet.py"
 
 def test_patterns_choose_names_in_the_order_of_the_catalogue() -> None:
     assert list_models() == list(CATALOG)
-    assert list_models("lenet*") == ["lenet5", "lenet5_1998"]
+    assert list_models("lenet*") == ["lenet5_1998", "lenet5"]
     assert list_models("?ashion_cnn") == ["fashion_cnn"]
     assert list_models("LeNet*") == list_models("no such network") == []
 

@@ -16,6 +16,14 @@ def test_it_computes_what_torchvision_computes(name: str) -> None:
     assert_same_outputs(create_model(name), getattr(torchvision.models, name)(), TORCHVISION, size=64)
 
 
+def test_with_strides_in_the_first_1x1_it_computes_what_torchvision_computes_with_its_strides_moved() -> None:
+    peer = torchvision.models.resnet50()
+    for layer in peer.modules():
+        if isinstance(layer, torchvision.models.resnet.Bottleneck):
+            layer.conv1.stride, layer.conv2.stride = layer.conv2.stride, layer.conv1.stride
+    assert_same_outputs(create_model("resnet50_v1"), peer, TORCHVISION, size=64)
+
+
 def test_resnet34_with_ten_classes_has_the_values_of_the_reference() -> None:
     with torch.device("meta"):
         model = resnet34(num_classes=10)

@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+import os
+import re
 import sys
 import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 from urllib.error import HTTPError
 
 from striate.errors import InputError
@@ -31,7 +33,7 @@ class RemoteFile:
     Attributes:
         name: what it is called on disk.
         urls: where it is, tried in this order.
-        checksum: the published "sha256:..." or "md5:...", or None if none is published.
+        checksum: the published "sha256:..." or "md5:...", or its first digits; None if none is published.
         size: bytes, or None if unknown.
     """
 
@@ -41,14 +43,29 @@ class RemoteFile:
     size: int | None = None
 
 
-def download(url: str, destination: Path, *, checksum: str | None = None, progress: bool = True) -> None:
+def cache_folder() -> Path:
+    """Where downloads are kept: the folder that STRIATE_CACHE names, else ~/.cache/striate."""
+    return Path(os.environ.get("STRIATE_CACHE") or Path.home() / ".cache" / "striate")
+
+
+def is_offline() -> bool:
+    """Whether STRIATE_OFFLINE forbids to touch the network."""
+    return os.environ.get("STRIATE_OFFLINE") == "1"
+
+
+def download(url: str, destination: Path, *, checksum: str | None = None, progress: bool = True) -> str:
     """Download one file; until it is whole and verified, nothing is at ``destination``.
+
+    Where the Hugging Face hub answers, the SHA-256 that it states for the file is verified as well.
 
     Args:
         url: http or https.
         destination: the file to make; its folder is made if need be.
-        checksum: "sha256:..." or "md5:..." that it must have, or None.
+        checksum: "sha256:..." or "md5:...", or its first digits, that it must have, or None.
         progress: show a bar, if the error output is a terminal.
+
+    Returns:
+        The commit that the hub says the file is from, "" elsewhere.
 
     Raises:
         InputError: no connection, a connection that breaks off, another checksum, or no room to write.
@@ -61,7 +78,9 @@ def download(url: str, destination: Path, *, checksum: str | None = None, progre
         raise InputError(
             f"the folder cannot be made: {error.strerror}", destination.parent, "set STRIATE_CACHE to another"
         ) from error
-    write_atomically(destination, lambda temporary: _fetch(url, temporary, checksum, progress))
+    hub = _Hub()
+    write_atomically(destination, lambda temporary: _fetch(url, temporary, checksum, progress, hub))
+    return hub.commit
 
 
 def fetch(files: Sequence[RemoteFile], folder: Path, *, offline: bool = False) -> None:
@@ -78,38 +97,84 @@ def fetch(files: Sequence[RemoteFile], folder: Path, *, offline: bool = False) -
         path = folder / file.name
         if path.exists():
             expected = known.get(file.name, file.checksum)
-            if expected and _checksum(path, expected.split(":")[0]) != expected:
-                raise InputError(
-                    "the file is not what was downloaded", path, "remove it and load the data set again"
-                )
+            if expected:
+                verify(path, expected)
             continue
         if offline:
-            raise InputError(
-                "the file is not there, and STRIATE_OFFLINE forbids to download it",
-                path,
-                f"put it there, from {file.urls[0]}",
-            )
+            raise missing_offline(path, file.urls[0])
         _download_from_any(file, path)
-        known[file.name] = _checksum(path, "sha256")
+        known[file.name] = checksum_of(path, "sha256")
         write_text(record, json.dumps(known, indent=2) + "\n")
+
+
+def verify(path: Path, checksum: str) -> None:
+    """Find out whether a file has a checksum "sha256:..." or "md5:...", of which the first digits do.
+
+    Raises:
+        InputError: it has another.
+    """
+    if not checksum_of(path, checksum.split(":")[0]).startswith(checksum):
+        raise InputError(
+            "the file is not what was downloaded or published", path, "remove it, and it is downloaded again"
+        )
+
+
+def checksum_of(path: Path, algorithm: str) -> str:
+    """ "sha256:..." or "md5:..." of a file."""
+    with path.open("rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+
+
+def missing_offline(path: Path, url: str) -> InputError:
+    """The error for a file that would have to be downloaded, and may not."""
+    return InputError(
+        "the file is not there, and STRIATE_OFFLINE forbids to download it", path, f"put it there, from {url}"
+    )
 
 
 def _download_from_any(file: RemoteFile, path: Path) -> None:
     for url in file.urls[:-1]:
         try:
-            return download(url, path, checksum=file.checksum)
+            download(url, path, checksum=file.checksum)
         except InputError:
             continue  # the last address tells what is wrong
-    return download(file.urls[-1], path, checksum=file.checksum)
+        return
+    download(file.urls[-1], path, checksum=file.checksum)
 
 
-def _fetch(url: str, path: Path, checksum: str | None, progress: bool) -> None:
+class _Hub(urllib.request.HTTPRedirectHandler):
+    """What the Hugging Face hub says of a file while it sends us on to its storage."""
+
+    commit = ""
+    sha256 = ""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        self.read(headers)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    def read(self, headers: HTTPMessage) -> None:
+        etag = headers.get("X-Linked-Etag", "").strip('"')
+        if re.fullmatch("[0-9a-f]{64}", etag):  # small files have a digest of git there, of 40 digits
+            self.sha256 = f"sha256:{etag}"
+        self.commit = headers.get("X-Repo-Commit", self.commit)
+
+
+def _fetch(url: str, path: Path, checksum: str | None, progress: bool, hub: _Hub) -> None:
     """Write the content of ``url`` to ``path`` and verify it."""
     request = urllib.request.Request(url, headers={"User-Agent": "striate"})
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+        response = urllib.request.build_opener(hub).open(request, timeout=_TIMEOUT)
     except (OSError, HTTPException, ValueError) as error:
         raise _no_connection(url, error) from error
+    hub.read(response.headers)
     with closing(response), path.open("wb") as file, _bar(progress) as bar:
         stated = response.headers.get("Content-Length")
         total = int(stated) if stated and stated.isdecimal() else None
@@ -117,12 +182,14 @@ def _fetch(url: str, path: Path, checksum: str | None, progress: bool) -> None:
         received = _copy(url, response, file, lambda count: bar.advance(task, count))
     if total is not None and received != total:
         raise InputError(f"the connection broke off after {received:,} of {total:,} bytes", url, "try again")
-    if checksum and (found := _checksum(path, checksum.split(":")[0])) != checksum:
-        raise InputError(
-            f"the downloaded file has the checksum {found}, not {checksum}",
-            url,
-            "try again; if it stays so, the file at this address has changed",
-        )
+    for expected in filter(None, (checksum, hub.sha256)):
+        found = checksum_of(path, expected.split(":")[0])
+        if not found.startswith(expected):
+            raise InputError(
+                f"the downloaded file has the checksum {found}, not {expected}",
+                url,
+                "try again; if it stays so, the file at this address has changed",
+            )
 
 
 def _copy(url: str, response: BinaryIO, file: BinaryIO, advance: Callable[[int], None]) -> int:
@@ -155,16 +222,11 @@ def _bar(shown: bool) -> "Progress":
     )
 
 
-def _checksum(path: Path, algorithm: str) -> str:
-    """ "sha256:..." or "md5:..." of a file."""
-    with path.open("rb") as file:
-        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
-
-
 def _no_connection(url: str, error: Exception) -> InputError:
     reason = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
     return InputError(
         f"the download failed: {reason}",
         url,
-        "check the connection, or download it elsewhere and put it into the folder that STRIATE_DATA names",
+        "check the connection, or download it elsewhere: data go into the folder that STRIATE_DATA names, "
+        "weights are given by --weights",
     )

@@ -1,0 +1,165 @@
+"""Networks with weights that somebody published, or that lie in a file.
+
+    address ─► download, verify ─► names and layouts become ours ─► cache ─► network
+               file of a user ───► the same ───────────────────────────────► network
+
+``WEIGHTS`` says of each published file what a model card says. Converted weights are kept as safetensors in
+the cache, with the checksum of what they were made from; the second time only they are read.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from striate.download import cache_folder, checksum_of, download, is_offline, missing_offline, verify
+from striate.errors import InputError
+from striate.files import read_tensors, write_tensors
+from striate.models.backbone import Backbone
+from striate.models.key_maps.renaming import KeyMap, convert, rename
+from striate.models.published import WEIGHTS
+from striate.models.weight_files import read_weights
+
+Build = Callable[..., Backbone]  # takes num_classes
+
+OWN: KeyMap = (("", ""),)  # the names in a file that Striate wrote
+AUXILIARY = "auxiliary"  # how the names of heads begin that only training needs
+
+
+def with_published_weights(name: str, build: Build, num_classes: int | None, standard: Build) -> Backbone:
+    """A network with its published weights, downloaded if need be.
+
+    Args:
+        name: in the catalogue.
+        build: builds it; takes ``num_classes``.
+        num_classes: K; None takes the classes of the weights. With another number than theirs the last layer
+            is fresh.
+        standard: builds it as it was published; takes ``num_classes`` and options of the family.
+
+    Raises:
+        InputError: nothing is published, the network is built otherwise, or the file cannot be had.
+    """
+    if name not in WEIGHTS:
+        raise InputError(
+            f"no weights of {name} are published",
+            "",
+            f"give a file of weights, or take one of {', '.join(WEIGHTS)}",
+        )
+    tensors = published_tensors(name, standard)
+    try:
+        return _filled(build, tensors, OWN, num_classes, WEIGHTS[name].num_classes, on_meta=True)
+    except InputError as error:
+        raise InputError(error.what, name, "build it as it was published, without options") from None
+
+
+def with_weights_of_file(
+    name: str, build: Build, num_classes: int | None, default_classes: int, path: Path
+) -> Backbone:
+    """A network with the weights of a local file or folder, in Striate's names or its peer's.
+
+    Arguments as in ``with_published_weights``; ``default_classes`` is K where ``num_classes`` is None.
+
+    Raises:
+        InputError: the file is damaged, altered, or another network's; the first wrong tensor is named.
+    """
+    weights = WEIGHTS.get(name)
+    if weights and weights.checksum and path.name == weights.file_name and path.is_file():
+        verify(path, weights.checksum)
+    tensors = read_weights(path)
+    with torch.device("meta"):
+        own_names = build(num_classes=default_classes).state_dict().keys()
+    is_ours = 2 * len(own_names & tensors.keys()) > len(tensors)
+    key_map = weights.key_map if weights and not is_ours else OWN
+    try:
+        return _filled(build, tensors, key_map, num_classes, default_classes, on_meta=weights is not None)
+    except InputError as error:
+        raise InputError(error.what, path, f"give weights of {name}, built with the same options") from None
+
+
+def published_tensors(name: str, standard: Build) -> dict[str, Tensor]:
+    """The published weights under our names: from the cache, or downloaded and converted into it.
+
+    Raises:
+        InputError: the file cannot be had, is not the one published, or does not fit; nothing of it stays.
+    """
+    weights = WEIGHTS[name]
+    folder = cache_folder() / "weights"
+    cached, source = folder / f"{name}.safetensors", folder / weights.file_name
+    if cached.exists():
+        try:
+            tensors, facts = read_tensors(cached)
+        except InputError as error:
+            raise InputError(error.what, cached, "remove the file, and it is made anew") from None
+        if facts["url"] == weights.url:
+            return tensors
+    facts = {"url": weights.url, "license": weights.license, "commit": ""}
+    put_by_hand = source.exists()
+    if put_by_hand and weights.checksum:
+        verify(source, weights.checksum)
+    elif not put_by_hand:
+        if is_offline():
+            raise missing_offline(source, weights.url)
+        facts["commit"] = download(weights.url, source, checksum=weights.checksum)
+    try:
+        facts["checksum"] = checksum_of(source, "sha256")
+        with torch.device("meta"):
+            model = standard(num_classes=weights.num_classes, **weights.arguments)
+        tensors = _converted(model, source, weights.key_map)
+        write_tensors(cached, tensors, facts)
+    finally:
+        if not put_by_hand:
+            source.unlink(missing_ok=True)
+    return tensors
+
+
+def _converted(model: Backbone, source: Path, key_map: KeyMap) -> dict[str, Tensor]:
+    foreign = read_weights(source)
+    try:
+        return convert(model, foreign, key_map)
+    except InputError as error:
+        raise InputError(error.what, source, "it is not the file that was published: get it anew") from None
+
+
+def _filled(
+    build: Build,
+    foreign: Mapping[str, Tensor],
+    key_map: KeyMap,
+    num_classes: int | None,
+    default_classes: int,
+    on_meta: bool,
+) -> Backbone:
+    """The network of K classes with the values of ``foreign``; see ``with_published_weights`` for K.
+
+    ``on_meta`` builds it without values first, which saves the time of random ones. Every tensor that its
+    class makes outside its state would stay without values, so it is for those that are known to have none.
+    """
+    wanted = num_classes or default_classes
+    with torch.device("meta" if on_meta else "cpu"):
+        model = build(num_classes=wanted)
+    own = model.state_dict()
+    kept = {
+        name: tensor
+        for name, tensor in foreign.items()
+        if (ours := rename(name, key_map)) in own or not ours.startswith(AUXILIARY)
+    }
+    last = _last_layer(own, build, wanted) if num_classes is not None else set()
+    classes = next((len(t) for name, t in kept.items() if rename(name, key_map) in last and t.ndim), wanted)
+    fresh = last if classes != wanted else set()
+    with torch.device("meta"):
+        described = build(num_classes=classes) if fresh else model
+    tensors = convert(described, kept, key_map)
+    chosen = {name: tensor for name, tensor in tensors.items() if name not in fresh}
+    model.load_state_dict(chosen, strict=False, assign=True)
+    for layer in model.modules():
+        if any(parameter.is_meta for parameter in layer.parameters(recurse=False)):
+            layer.to_empty(device="cpu", recurse=False)
+            layer.reset_parameters()  # type: ignore[operator]
+    return model
+
+
+def _last_layer(own: Mapping[str, Tensor], build: Build, num_classes: int) -> set[str]:
+    """The tensors whose shape depends on the number of classes, those of auxiliary heads among them."""
+    with torch.device("meta"):
+        other = build(num_classes=num_classes + 1).state_dict()
+    return {name for name, tensor in own.items() if tensor.shape != other[name].shape}

@@ -1,0 +1,174 @@
+"""From picture files to class names, with a network that was trained here or published elsewhere."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.data.images import decode_image
+from striate.data.preprocessing import Preprocessing
+from striate.device import choose_device, place_model, to_input
+from striate.errors import InputError
+from striate.files import write_atomically
+from striate.models.catalog import create_model
+from striate.models.imagenet import imagenet_classes
+from striate.models.published import WEIGHTS
+from striate.ops.crop_and_resize import crop_and_resize
+from striate.run_folder import unwritable
+from striate.samples import Batch, Frame
+from striate.tasks.classification import ClassificationTask
+from striate.tasks.task import Task
+from striate.train.loop import predict_batches
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """A class name and its probability; for ImageNet's classes, two of which are cranes, the WordNet id."""
+
+    label: str
+    score: float
+    wnid: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network with all that it takes to predict.
+
+    Attributes:
+        model: on ``device``.
+        task: decodes what the model gives.
+        preprocessing: from picture to network input.
+        device: where it computes.
+        classes: the K names, in the order of the outputs.
+        batch_size: pictures that are computed together.
+        mirror: whether each picture's mirror image is looked at too.
+        wnids: the K WordNet ids, or none.
+        box_norm: what to look at of each picture, (y1, x1, y2, x2) in 0..1; None is all of it.
+    """
+
+    model: nn.Module
+    task: Task
+    preprocessing: Preprocessing
+    device: torch.device
+    classes: tuple[str, ...]
+    batch_size: int = 32
+    mirror: bool = False
+    wnids: tuple[str, ...] = ()
+    box_norm: tuple[float, float, float, float] | None = None
+
+    def predict(self, picture: str | Path | Tensor, count: int = 5) -> list[LabelScore]:
+        """The most probable classes of one picture, best first.
+
+        Args:
+            picture: a file, or pixels uint8 (C, H, W).
+            count: how many classes.
+
+        Raises:
+            InputError: the file is no picture, the tensor is not of that form, or the channels are not
+                the network's.
+        """
+        return self.predict_all([picture], count)[0]
+
+    def predict_all(self, pictures: Sequence[str | Path | Tensor], count: int = 5) -> list[list[LabelScore]]:
+        """``predict`` for several pictures, computed in batches; they may be of different sizes."""
+        return [
+            [self._named(label, score) for label, score in prediction.top(count)]
+            for prediction in self._predictions(pictures)
+        ]
+
+    def draw_all(self, pictures: Sequence[Path], folder: Path) -> None:
+        """Write a copy of each picture, with its prediction drawn into it, as PNG into ``folder``.
+
+        Raises:
+            InputError: two pictures have the same name, a file of that name is there already, or the
+                folder cannot be written.
+        """
+        names = [f"{picture.stem}.png" for picture in pictures]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"two pictures would both be drawn as {repeated[0]}", folder, "draw them apart")
+        if there := [name for name in names if (folder / name).exists()]:
+            raise InputError(
+                "the file exists already", folder / there[0], "choose another folder with --draw"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(folder, error, "--draw") from None
+        for picture, name, prediction in zip(pictures, names, self._predictions(pictures), strict=True):
+            image = decode_image(picture, channels=self.preprocessing.channels)
+            drawn = self.task.draw(image, prediction)
+            write_atomically(folder / name, lambda path, drawn=drawn: drawn.save(path, "PNG"))  # type: ignore[misc]
+
+    def predicted(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, dict[str, Tensor], list[Any]]]:
+        """Batch, outputs and predictions for each batch; exact fp32."""
+        return predict_batches(self.model, self.task, batches, self.prepare, "fp32", self.mirror)
+
+    def prepare(self, batch: Batch) -> Tensor:
+        """Network input (N, C, H, W), float32, on the device."""
+        return to_input(self.preprocessing.normalize(batch.images.to(self.device)))
+
+    def place(self, picture: str | Path | Tensor) -> tuple[Tensor, Frame]:
+        """One picture as uint8 (C, H, W) of the network's input size, and its frame."""
+        if not isinstance(picture, Tensor):
+            picture = decode_image(Path(picture), channels=self.preprocessing.channels)
+        elif picture.dtype != torch.uint8 or picture.ndim != 3:
+            kind = f"{picture.dtype} {tuple(picture.shape)}".removeprefix("torch.")
+            raise InputError(f"a picture is uint8 (C, H, W), got {kind}", "the tensor", "convert it")
+        if self.box_norm is None:
+            return self.preprocessing.place(picture)
+        boxes_norm, first = torch.tensor([self.box_norm]), torch.tensor([0])
+        cut = crop_and_resize(picture[None], boxes_norm, first, self.preprocessing.inner_size())[0]
+        return replace(self.preprocessing, fit="stretch").place(cut.round().byte())  # only the margin is left
+
+    def _named(self, label: int, score: float) -> LabelScore:
+        return LabelScore(self.classes[label], score, self.wnids[label] if self.wnids else None)
+
+    def _predictions(self, pictures: Sequence[str | Path | Tensor]) -> Iterator[Any]:
+        for start in range(0, len(pictures), self.batch_size):
+            placed = [self.place(picture) for picture in pictures[start : start + self.batch_size]]
+            batch = Batch(
+                images=torch.stack([image for image, _ in placed]),
+                targets=None,
+                indices=torch.arange(len(placed)),
+                names=[],
+                frames=[frame for _, frame in placed],
+            )
+            for _, _, predictions in self.predicted([batch]):
+                yield from predictions
+
+
+def load_pretrained(name: str, device: str = "auto", weights: Path | None = None) -> Predictor:
+    """A network of the catalogue with its published weights, which names ImageNet's classes.
+
+    Args:
+        name: in the catalogue.
+        device: "auto", "cpu", "cuda", ...
+        weights: a local file or folder instead of the download, as for ``create_model``.
+
+    Raises:
+        InputError: nothing is published for it, or as ``create_model``.
+    """
+    place = choose_device(device)
+    backbone = create_model(name, pretrained=True, weights=weights)
+    if name not in WEIGHTS:
+        raise InputError(
+            f"what {name} wants its pictures to be like is not known", weights or "", "name a run folder"
+        )
+    facts, table = WEIGHTS[name], imagenet_classes()
+    classes = tuple(entry.name for entry in table)
+    task = ClassificationTask(classes)
+    preprocessing = Preprocessing(
+        size=(facts.size, facts.size),
+        channels=len(facts.channels),
+        fit=facts.fit,
+        margin=0,
+        mean=facts.mean,
+        std=facts.std,
+        resize=facts.resize,
+        interpolation=facts.interpolation,
+    )
+    model = place_model(task.build(backbone, classes), place).eval()
+    return Predictor(model, task, preprocessing, place, classes, wnids=tuple(entry.wnid for entry in table))
