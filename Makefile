@@ -12,7 +12,8 @@ ifneq ($(wildcard ../shared/data),)
 test: export STRIATE_DATA := $(abspath ../shared/data)
 endif
 endif
-# Idle threads of the tests sleep, as those of the command line do.
+# One process of one thread for each processor: most tests are too small for more threads.
+test: export OMP_NUM_THREADS ?= 1
 test: export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test lint format readme clean
@@ -42,7 +43,7 @@ endef
 export WRITE_PICTURES
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: $(READY)
 	$(BIN)/ruff check .
