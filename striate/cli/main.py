@@ -5,7 +5,7 @@ import traceback
 
 import typer
 
-from striate.cli import data, doctor, evaluate, models, predict, train
+from striate.cli import data, doctor, evaluate, models, predict, summary, train
 from striate.errors import InputError, ReportedError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(models.models)
+app.command()(summary.summary)
 app.add_typer(data.app, name="data")
 app.command()(doctor.doctor)
 

@@ -1,0 +1,236 @@
+"""The results of operations on meta tensors, which have a shape but no values.
+
+PyTorch works them out by rules in Python. These are slow, so each is asked once for each combination of
+shapes. And most are built on the compiler, whose loading takes most of a second, so for the operations that
+every network is made of the rules are here. They only answer for what they are sure of.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils._pytree import tree_leaves
+
+aten = torch.ops.aten
+
+
+class Results:
+    """The results of operations, remembered: ResNet-152 takes 117 different ones two thousand times."""
+
+    def __init__(self) -> None:
+        self.known: dict[Any, Any] = {}
+
+    def of(self, function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The result of ``function``: new tensors, except where it works in place or gives views."""
+        if not kwargs and args and isinstance(args[0], Tensor) and args[0].is_meta:
+            rule = RULES.get(function.overloadpacket)
+            result = None if rule is None else rule(*args)
+            if result is not None:
+                return result
+        if shares_memory(function):
+            return function(*args, **kwargs)
+        call = function, described(args), described(tuple(kwargs.items()))
+        if call in self.known:
+            return remade(self.known[call])
+        result = function(*args, **kwargs)
+        if all(tensor.is_meta for tensor in tree_leaves(result) if isinstance(tensor, Tensor)):
+            self.known[call] = described(result)
+        return result
+
+
+@functools.cache
+def shares_memory(function: OpOverload) -> bool:
+    """Whether what ``function`` gives may be one of its arguments or a view of one."""
+    return any(result.alias_info for result in function._schema.returns)
+
+
+class Form(NamedTuple):
+    """All there is to know of a meta tensor."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: torch.dtype
+
+
+def described(value: Any) -> Any:
+    """``value`` with tensors as their forms, to compare calls by."""
+    if isinstance(value, Tensor):
+        return Form(value.shape, value.stride(), value.dtype)
+    if isinstance(value, list | tuple):
+        return tuple(map(described, value))
+    return type(value), value  # 1, 1.0 and True are different
+
+
+def remade(description: Any) -> Any:
+    """A new meta tensor, or tuple of them, of this description."""
+    if isinstance(description, Form):
+        return torch.empty_strided(
+            description.shape, description.strides, dtype=description.dtype, device="meta"
+        )
+    if description and isinstance(description[0], type):
+        return description[1]
+    return tuple(map(remade, description))
+
+
+def like(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """A new meta tensor of the shape and order of ``x``, without gaps where that is a part of another."""
+    if x.ndim == 4 and x.stride(1) == 1:
+        n, c, h, w = x.shape
+        return torch.empty(n, h, w, c, dtype=dtype or x.dtype, device="meta").permute(0, 3, 1, 2)
+    return torch.empty(x.shape, dtype=dtype or x.dtype, device="meta")
+
+
+def in_place(x: Tensor, *others: Any) -> Tensor | None:
+    return x if all(fits(other, x) for other in others) else None
+
+
+def as_first(x: Tensor, *others: Any) -> Tensor | None:
+    """The result of elementwise arithmetic, where nothing but ``x`` decides on its form."""
+    if not x.is_floating_point() or x.ndim == 0 or not all(fits(other, x) for other in others):
+        return None
+    known = x.is_contiguous() or (x.ndim == 4 and x.stride(1) == 1) or 0 in x.stride()
+    return like(x) if known else None
+
+
+def fits(other: Any, x: Tensor) -> bool:
+    """Whether ``other``, a number or a tensor, can be repeated to the shape of ``x`` and is of its type."""
+    if not isinstance(other, Tensor) or other.ndim == 0:
+        return True
+    repeated = all(n in (1, m) for n, m in zip(other.shape[::-1], x.shape[::-1], strict=False))
+    return other.dtype == x.dtype and other.ndim <= x.ndim and repeated
+
+
+def reduction(x: Tensor, dims: Any = None, keepdim: bool = False) -> Tensor | None:
+    if (dims is not None and not isinstance(dims, list | tuple)) or not x.is_floating_point():
+        return None
+    gone = {dim % x.ndim for dim in dims} if dims else set(range(x.ndim))
+    sizes = [1 if dim in gone else size for dim, size in enumerate(x.shape) if keepdim or dim not in gone]
+    return torch.empty(sizes, dtype=x.dtype, device="meta")
+
+
+def product(left: Tensor, right: Tensor) -> Tensor | None:
+    if left.shape[-1] != right.shape[-2] or left.shape[:-2] != right.shape[:-2]:
+        return None
+    return torch.empty(*left.shape[:-1], right.shape[-1], dtype=left.dtype, device="meta")
+
+
+def sum_and_product(bias: Tensor, left: Tensor, right: Tensor) -> Tensor | None:
+    return product(left, right)
+
+
+def convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Any,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+) -> Tensor | None:
+    if transposed or x.ndim != 4 or x.shape[1] != weight.shape[1] * groups:
+        return None
+    return windowed(x, weight.shape[0], weight.shape[2:], stride, padding, dilation)
+
+
+def convolution_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, bias_shape: Sequence[int] | None, *others: Any
+) -> tuple[Tensor | None, ...]:
+    for_x, for_weight, for_bias = others[-1]
+    return (
+        like(x) if for_x else None,
+        like(weight) if for_weight else None,
+        torch.empty(gradient.shape[1], dtype=gradient.dtype, device="meta") if for_bias else None,
+    )
+
+
+def max_pool(
+    x: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    ceil_mode: bool = False,
+) -> tuple[Tensor, Tensor] | None:
+    if ceil_mode or x.ndim != 4 or not len(kernel) == len(padding) == len(dilation) == 2:
+        return None
+    largest = windowed(x, x.shape[1], kernel, stride or kernel, padding, dilation)
+    return None if largest is None else (largest, like(largest, torch.int64))
+
+
+def max_pool_backward(gradient: Tensor, x: Tensor, *others: Any) -> Tensor:
+    return like(x)
+
+
+def windowed(
+    x: Tensor,
+    channels: int,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> Tensor | None:
+    """Maps (N, channels, H', W') of a window that moves over ``x`` (N, C, H, W).
+
+    They are channels_last like the pictures. (PyTorch's own rules forget that; real operations keep it.)
+    """
+    geometry = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
+    height, width = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in geometry)
+    if min(height, width) < 1:
+        return None
+    maps = torch.empty(x.shape[0], height, width, channels, dtype=x.dtype, device="meta")
+    return maps.permute(0, 3, 1, 2)
+
+
+def batch_norm(x: Tensor, *others: Any) -> tuple[Tensor, ...] | None:
+    if x.dtype != torch.float32:
+        return None
+    return (like(x), *(torch.empty(x.shape[1], device="meta") for _ in range(2)))
+
+
+def batch_norm_backward(gradient: Tensor, x: Tensor, weight: Any, *others: Any) -> tuple[Tensor, ...] | None:
+    if x.dtype != torch.float32 or weight is None or not all(others[-1]):
+        return None
+    return like(x), like(weight), like(weight)
+
+
+RULES: dict[Any, Callable[..., Any]] = {
+    aten.convolution: convolution,
+    aten.convolution_backward: convolution_backward,
+    aten.max_pool2d_with_indices: max_pool,
+    aten.max_pool2d_with_indices_backward: max_pool_backward,
+    aten.native_batch_norm: batch_norm,
+    aten._native_batch_norm_legit: batch_norm,
+    aten.native_batch_norm_backward: batch_norm_backward,
+    aten.mean: reduction,
+    aten.sum: reduction,
+    aten.mm: product,
+    aten.bmm: product,
+    aten.addmm: sum_and_product,
+    aten.relu_: in_place,
+    aten.hardtanh_: in_place,
+    aten.leaky_relu_: in_place,
+    aten.add_: in_place,
+    aten.add: as_first,
+    aten.sub: as_first,
+    aten.mul: as_first,
+    aten.div: as_first,
+    aten.relu: as_first,
+    aten.threshold_backward: as_first,
+    aten.hardtanh: as_first,
+    aten.hardtanh_backward: as_first,
+    aten.leaky_relu: as_first,
+    aten.leaky_relu_backward: as_first,
+    aten.sigmoid: as_first,
+    aten.sigmoid_backward: as_first,
+    aten.tanh: as_first,
+    aten.tanh_backward: as_first,
+    aten._softmax: as_first,
+    aten._softmax_backward_data: as_first,
+    aten._log_softmax: as_first,
+    aten._log_softmax_backward_data: as_first,
+}
