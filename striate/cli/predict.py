@@ -85,6 +85,12 @@ def _load(run: str, device: str, weights: Path | None, fit: Fit | None) -> "Pred
                 "--weights" if weights else "--fit",
                 "leave it out, or name a network of the catalogue",
             )
+        if not Path(run).exists():
+            raise InputError(
+                "there is no such run folder, and no network of that name",
+                run,
+                "`striate train DATA` makes a run, `striate models` lists networks",
+            )
         return load_run(run, device).predictor
     predictor = load_pretrained(run, device, weights)
     if fit is None:

@@ -44,6 +44,50 @@ def test_blocks_add_the_parameters_worked_by_hand(
     assert parameters(recalibrated) - parameters(plain) == worked == added
 
 
+# Module, output, parameters of the plain module (as torchvision's of that name have), of the block after it.
+SE_GOOGLENET = [
+    ("inception3a", (256, 28, 28), 155_872, 8_464),
+    ("inception3b", (480, 28, 28), 340_224, 29_310),
+    ("inception4a", (512, 14, 14), 364_512, 33_312),
+    ("inception4b", (512, 14, 14), 425_232, 33_312),
+    ("inception4c", (512, 14, 14), 486_192, 33_312),
+    ("inception4d", (528, 14, 14), 573_312, 35_409),
+    ("inception4e", (832, 14, 14), 803_840, 87_412),
+    ("inception5a", (832, 7, 7), 978_944, 87_412),
+    ("inception5b", (1024, 7, 7), 1_347_040, 132_160),
+]
+SE_INCEPTION_V3 = [
+    ("mixed5b", (256, 35, 35), 255_904, 8_464),
+    ("mixed5c", (288, 35, 35), 277_472, 10_674),
+    ("mixed5d", (288, 35, 35), 285_152, 10_674),
+    ("mixed6a", (768, 17, 17), 1_153_280, 74_544),
+    ("mixed6b", (768, 17, 17), 1_297_408, 74_544),
+    ("mixed6c", (768, 17, 17), 1_691_008, 74_544),
+    ("mixed6d", (768, 17, 17), 1_691_008, 74_544),
+    ("mixed6e", (768, 17, 17), 2_141_952, 74_544),
+    ("mixed7a", (1280, 8, 8), 1_698_304, 206_160),
+    ("mixed7b", (2048, 8, 8), 5_044_608, 526_464),
+    ("mixed7c", (2048, 8, 8), 6_076_800, 526_464),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "table"),
+    [("se_googlenet", 224, SE_GOOGLENET), ("se_inception_v3", 299, SE_INCEPTION_V3)],
+)
+def test_it_has_the_layers_of_the_table(
+    name: str, side: int, table: list[tuple[str, tuple[int, ...], int, int]]
+) -> None:
+    with torch.device("meta"):
+        model = create_model(name).eval()
+        maps = model.features(torch.empty(1, 3, side, side))
+    found = [
+        (stage, tuple(maps[stage].shape[1:]), *(parameters(part) for part in layers))
+        for stage, layers in model.stages.items()
+    ]
+    assert found == table
+
+
 @pytest.mark.parametrize("build", PLAIN)
 def test_where_all_scales_are_1_it_is_the_plain_network(build: Builder) -> None:
     torch.manual_seed(0)
