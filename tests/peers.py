@@ -1,9 +1,12 @@
 """Libraries that Striate is compared with, made importable beside the CPU build of torch.
 
-torchvision has no build for it: its compiled operators are absent, and its Python modules fail to import
+torchvision has no build for it: its compiled operators do not load, and its Python modules fail to import
 because they register kernels for them. Declaring the operators' schemas first is enough for its
 transforms and models.
 """
+
+import importlib.util
+from pathlib import Path
 
 import torch
 
@@ -28,8 +31,21 @@ _library = torch.library.Library("torchvision", "FRAGMENT")
 
 
 def declare_torchvision_operators() -> None:
-    """Call before ``import torchvision``; does nothing where its own operators are loaded."""
+    """Call before ``import torchvision``; does nothing where its own operators load."""
+    if hasattr(torch.ops.torchvision, "nms") or load_torchvision_operators():
+        return
     for schema in SCHEMAS:
-        name = schema.partition("(")[0]
-        if not hasattr(torch.ops.torchvision, name):
-            _library.define(schema)
+        _library.define(schema)
+
+
+def load_torchvision_operators() -> bool:
+    """Whether torchvision's compiled operators load: they need the torch that they were built for."""
+    spec = importlib.util.find_spec("torchvision")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for library in Path(folder).glob("_C*.so"):
+            try:
+                torch.ops.load_library(library)
+            except OSError:
+                return False
+            return True
+    return False
