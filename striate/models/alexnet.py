@@ -14,7 +14,8 @@ C5 and the dense layers; today these are convolutions of two groups.
 | alexnet                | 61,100,840 | 0.714 |   224 | for one GPU: 64, 192, 384, 256, 256 maps, no LRN  |
 
 The paper says 224, but its own 55x55 maps need 227. The third form is of Krizhevsky 2014, "One weird trick
-for parallelizing convolutional neural networks", arXiv:1404.5997, as most libraries have it.
+for parallelizing convolutional neural networks", arXiv:1404.5997, as the author's program and most libraries
+have it; a footnote of the paper gives the fourth convolution 384 maps.
 
 Shapes: N batch, C channels, H and W height and width of the input, K classes.
 """
@@ -107,7 +108,7 @@ class AlexNet2012(Backbone):
 
 
 class AlexNet(Backbone):
-    """The form for one GPU: fewer maps in the first layers, no groups, no normalization.
+    """The form for one GPU: fewer maps in three of the five convolutions, no groups, no normalization.
 
     Args:
         num_classes: K.

@@ -1,4 +1,4 @@
-"""ResNet: residual learning (He et al. 2015, arXiv:1512.03385; ILSVRC 2015 winner).
+"""ResNet: residual learning (He et al. 2015, arXiv:1512.03385, figure 5, table 1; ILSVRC 2015 winner).
 
 A residual unit learns the difference between its output and its input, h(x) = f(x) + x. An untrained
 unit passes its input on, so the signal crosses the whole stack and hundreds of layers train.
@@ -17,7 +17,7 @@ unit passes its input on, so the signal crosses the whole stack and hundreds of 
 | resnet152    | 3, 8, 36, 3   | 60,192,808 |    11.514 | in its 3x3                        |
 | resnet50_v1  | 3, 4, 6, 3    | 25,557,032 |     3.858 | in its first 1x1, as in the paper |
 | resnet101_v1 | 3, 4, 23, 3   | 44,549,160 |     7.570 | in its first 1x1                  |
-| resnet152_v1 | 3, 8, 36, 3   | 60,192,808 |    11.283 | in its first 1x1                  |
+| resnet152_v1 | 3, 8, 36, 3   | 60,192,808 |    11.282 | in its first 1x1                  |
 
 Shapes: N batch, C channels, H and W height and width of the input, K classes.
 """

@@ -1,7 +1,7 @@
 """SE-Inception: inception modules whose maps are recalibrated (Hu et al. 2017, arXiv:1709.01507, figure 2).
 
 A squeeze-and-excitation block after every inception module: of the maps that the module joined, those that
-fit what the whole picture shows are raised, and the others lowered.
+fit what the whole picture shows are kept, and the others lowered.
 
     x ─ inception ─┬─ global average ─ dense C/16 ─ ReLU ─ dense C ─ sigmoid ─(×)─
                    └──────────────────────────────────────────────────────────┘

@@ -92,8 +92,8 @@ class VGG(Backbone):
             nn.Dropout(dropout),
             nn.Linear(units, num_classes),
         )
-        # The paper draws vgg11's weights with deviation 0.01, and starts the deeper ones from layers of the
-        # trained vgg11 because they would not learn otherwise. He's deviation lets each start on its own.
+        # The paper draws vgg11's weights with variance 0.01, and starts the deeper ones from layers of the
+        # trained vgg11 because they would not learn otherwise. He's variance lets each start on its own.
         initialize(self, he_normal_)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:

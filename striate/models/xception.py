@@ -1,4 +1,4 @@
-"""Xception: Inception taken to its extreme (Chollet 2016, arXiv:1610.02357).
+"""Xception: Inception taken to its extreme (Chollet 2016, arXiv:1610.02357, figure 5).
 
 An Inception module looks at space and depth apart, in a few branches of channels each. With one branch for
 each channel it is a separable convolution. Xception is a stack of those with residual shortcuts, nothing

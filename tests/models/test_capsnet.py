@@ -64,6 +64,15 @@ def test_there_are_32_primary_capsules_of_8_numbers_at_each_of_36_places() -> No
     assert model.head.weight.shape == (32 * 6 * 6, 8, 10 * 16)
 
 
+def test_the_first_maps_are_rectified_primary_capsules_are_not_and_routing_takes_3_iterations() -> None:
+    # Section 4: ReLU belongs to conv1; a primary capsule's numbers may be negative. Section 5: 3 iterations.
+    model = small()
+    features = model.features(random(2, 1, 28, 28))
+    assert features["stem"].min() == 0
+    assert features["stage1"].min() < 0
+    assert model.head.iterations == 3
+
+
 def test_without_a_decoder_there_is_nothing_for_training_only() -> None:
     model, pictures = small(decoder=False), random(2, 1, 28, 28)
     assert model.auxiliary(pictures, model.features(pictures)) == {}
@@ -231,6 +240,13 @@ def test_logits_are_the_log_odds_of_the_lengths_of_the_class_capsules() -> None:
     features = model.features(pictures)
     lengths = squash(model.class_inputs(features)).norm(dim=2)
     torch.testing.assert_close(model(pictures).sigmoid(), lengths)
+
+
+def test_no_class_seems_to_be_there_before_training() -> None:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        lengths = capsnet(decoder=False)(random(4, 1, 28, 28)).sigmoid()
+    assert 0 < lengths.min() < lengths.max() < 0.5
 
 
 # The decoder

@@ -3,7 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from parity import assert_close, randomize
+from torch import Tensor, nn
 
 from striate.models.catalog import create_model
 from striate.models.resnet_cifar import CifarResNet, Unit, ZeroPaddedShortcut, resnet20, resnet56
@@ -61,6 +62,41 @@ def test_it_has_as_many_layers_with_weights_as_its_name_says_and_none_in_a_short
     assert len(units) == (depth - 2) // 2
     assert not any(list(unit.shortcut.parameters()) for unit in units)
     assert sum(isinstance(unit.shortcut, ZeroPaddedShortcut) for unit in units) == 2
+
+
+def written_out(model: CifarResNet, x: Tensor) -> Tensor:
+    """Section 4.2 in torch's own functions: after the last convolution of a unit, ReLU follows the sum."""
+    weights = model.state_dict()
+
+    def convolve(name: str, x: Tensor, stride: int = 1) -> Tensor:
+        x = F.conv2d(x, weights[f"{name}.conv.weight"], stride=stride, padding=1)
+        mean, variance = weights[f"{name}.norm.running_mean"], weights[f"{name}.norm.running_var"]
+        scale, shift = weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"]
+        return F.batch_norm(x, mean, variance, scale, shift)
+
+    x = convolve("stem", x).relu()
+    for stage in (1, 2, 3):
+        for unit in range(3):
+            name, stride = f"stages.stage{stage}.{unit}.residual", 2 if stage > 1 and unit == 0 else 1
+            residual = convolve(f"{name}.1", convolve(f"{name}.0", x, stride).relu())
+            kept = x[:, :, ::stride, ::stride]
+            zeros = kept.new_zeros(len(x), residual.shape[1] - x.shape[1], *kept.shape[2:])
+            x = (residual + torch.cat([kept, zeros], dim=1)).relu()
+    return F.linear(x.mean((2, 3)), weights["head.weight"], weights["head.bias"])
+
+
+def test_it_computes_what_the_paper_says() -> None:
+    model, pictures = resnet20().eval(), torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    randomize(model)
+    with torch.no_grad():
+        assert_close(model(pictures), written_out(model, pictures))
+
+
+def test_its_first_weights_have_the_variance_of_he() -> None:
+    # Section 3.4, which takes them from arXiv:1502.01852: 2 / (9 * 64) for the last convolutions.
+    torch.manual_seed(0)
+    weight = resnet20().get_parameter("stages.stage3.2.residual.1.conv.weight")
+    assert weight.var().item() == pytest.approx(2 / (9 * 64), rel=0.05)
 
 
 def test_a_padded_shortcut_by_hand() -> None:

@@ -100,6 +100,18 @@ def test_senet154_has_the_details_of_the_paper() -> None:
     assert all(block.reduce.in_features == 16 * block.reduce.out_features for block in blocks)
 
 
+def test_hidden_units_of_a_squeeze_begin_without_a_bias() -> None:
+    torch.manual_seed(0)
+    blocks = [
+        layer
+        for layer in create_model("se_resnet18", width=0.25).modules()
+        if isinstance(layer, SqueezeExcitation)
+    ]
+    assert len(blocks) == 8
+    assert not any(block.reduce.bias.any() for block in blocks)
+    assert all(block.reduce.weight.any() for block in blocks)
+
+
 def test_dropout_is_the_users_to_choose() -> None:
     with torch.device("meta"):
         chosen = {
