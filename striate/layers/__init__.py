@@ -1,5 +1,6 @@
 """The layers that two or more networks share."""
 
+from striate.layers.branches import Branches, convolutions, fork, halving
 from striate.layers.convolution import (
     Conv1d,
     Conv2d,
@@ -9,6 +10,7 @@ from striate.layers.convolution import (
     PartiallyConnectedConv2d,
     SeparableConv2d,
 )
+from striate.layers.dense_head import dense_head
 from striate.layers.initialization import (
     bilinear_,
     fans,
@@ -42,6 +44,7 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "Branches",
     "ChannelAvgPool",
     "ChannelMaxPool",
     "Conv1d",
@@ -61,10 +64,14 @@ __all__ = [
     "SeparableConv2d",
     "SqueezeExcitation",
     "bilinear_",
+    "convolutions",
+    "dense_head",
     "fans",
+    "fork",
     "global_average_pool",
     "glorot_normal_",
     "glorot_uniform_",
+    "halving",
     "he_normal_",
     "he_uniform_",
     "initialize",

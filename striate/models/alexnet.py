@@ -25,7 +25,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.layers import Conv2d, LocalResponseNorm, he_normal_, initialize
+from striate.layers import Conv2d, LocalResponseNorm, dense_head, he_normal_, initialize
 from striate.models.backbone import Backbone, FeatureInfo, scaled
 
 GRID = 6  # the dense layers see 6x6 positions
@@ -79,15 +79,7 @@ class AlexNet2012(Backbone):
                 ),
             }
         )
-        self.head = nn.Sequential(
-            nn.Linear(c7 * GRID * GRID, units),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(units, units),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(units, num_classes),
-        )
+        self.head = dense_head(c7 * GRID * GRID, units, num_classes, dropout)
         self.feature_info = feature_info((c1, c3, c5, c6, c7))
         # The paper draws all weights with deviation 0.01, which lets the signal fade from layer to layer, and
         # lifts it by biases of 1 in C3, C6, C7 and the dense layers. He's deviation keeps its size instead.

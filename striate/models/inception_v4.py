@@ -38,14 +38,17 @@ from torch import Tensor, nn
 
 from striate.layers import (
     AvgPool2d,
+    Branches,
     ConvNormAct,
+    convolutions,
+    fork,
     global_average_pool,
+    halving,
     he_normal_,
     initialize,
     set_batch_norm_eps,
 )
 from striate.models.backbone import Backbone, FeatureInfo, scaled
-from striate.models.inception_v3 import Branches, convolutions, fork, halving
 
 
 class Stem(nn.Sequential):

@@ -32,7 +32,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.layers import Conv2d, he_normal_, initialize
+from striate.layers import Conv2d, dense_head, he_normal_, initialize
 from striate.models.backbone import Backbone, FeatureInfo, scaled
 
 GRID = 7  # the dense layers see 7x7 positions
@@ -83,15 +83,7 @@ class VGG(Backbone):
             self.stages[f"stage{index + 1}"] = nn.Sequential(*layers, nn.MaxPool2d(2))
             self.feature_info.append(FeatureInfo(f"stage{index + 1}", channels, stride=2 ** (index + 1)))
         units = scaled(4096, width)
-        self.head = nn.Sequential(
-            nn.Linear(channels * GRID * GRID, units),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(units, units),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(units, num_classes),
-        )
+        self.head = dense_head(channels * GRID * GRID, units, num_classes, dropout)
         # The paper draws vgg11's weights with variance 0.01, and starts the deeper ones from layers of the
         # trained vgg11 because they would not learn otherwise. He's variance lets each start on its own.
         initialize(self, he_normal_)

@@ -21,7 +21,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.layers import Conv2d, LocalResponseNorm, he_normal_, initialize
+from striate.layers import Conv2d, LocalResponseNorm, dense_head, he_normal_, initialize
 from striate.models.backbone import Backbone, FeatureInfo, scaled
 
 GRID = 6  # the dense layers see 6x6 positions
@@ -64,15 +64,7 @@ class ZFNet(Backbone):
                 ),
             }
         )
-        self.head = nn.Sequential(
-            nn.Linear(c5 * GRID * GRID, units),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(units, units),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(units, num_classes),
-        )
+        self.head = dense_head(c5 * GRID * GRID, units, num_classes, dropout)
         self.feature_info = [
             FeatureInfo("stem", c1, stride=4),
             FeatureInfo("stage1", c2, stride=16),

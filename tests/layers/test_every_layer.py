@@ -19,6 +19,10 @@ CASES = {
     "SeparableConv2d": (lambda: layers.SeparableConv2d(4, 6, 3, padding="same"), (2, 4, 8, 9)),
     "PartiallyConnectedConv2d": (lambda: layers.PartiallyConnectedConv2d(TABLE, 3), (2, 4, 8, 9)),
     "ConvNormAct": (lambda: layers.ConvNormAct(4, 6, 3, 2), (2, 4, 8, 9)),
+    "Branches": (
+        lambda: layers.Branches({"a": layers.Conv2d(4, 6, 1), "b": layers.Conv2d(4, 2, 3, padding="same")}),
+        (2, 4, 8, 9),
+    ),
     "ConvTranspose2d": (lambda: layers.ConvTranspose2d(4, 6, 3, 2, "same"), (2, 4, 5, 6)),
     "MaxPool1d": (lambda: layers.MaxPool1d(3, 2, "same"), (2, 4, 8)),
     "MaxPool2d": (lambda: layers.MaxPool2d(3, 2, "same"), (2, 4, 8, 9)),
