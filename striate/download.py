@@ -24,6 +24,7 @@ CHECKSUMS = "checksums.json"  # beside downloaded files: file name -> "sha256:..
 
 _CHUNK = 2**18  # bytes
 _TIMEOUT = 30  # seconds without any answer
+_OTHER_FOLDER = "set STRIATE_CACHE (for weights) or STRIATE_DATA (for data) to another folder"
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,15 @@ def download(url: str, destination: Path, *, checksum: str | None = None, progre
         destination.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"the folder cannot be made: {error.strerror}", destination.parent, "set STRIATE_CACHE to another"
+            f"the folder cannot be made: {error.strerror}", destination.parent, _OTHER_FOLDER
         ) from error
     hub = _Hub()
-    write_atomically(destination, lambda temporary: _fetch(url, temporary, checksum, progress, hub))
+    try:
+        write_atomically(destination, lambda temporary: _fetch(url, temporary, checksum, progress, hub))
+    except InputError as error:
+        if error.where != str(destination):
+            raise
+        raise InputError(error.what, destination, f"free some space, or {_OTHER_FOLDER}") from error
     return hub.commit
 
 
@@ -158,6 +164,8 @@ class _Hub(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         self.read(headers)
+        if not newurl.lower().startswith("https://" if req.type == "https" else ("http://", "https://")):
+            raise ValueError(f"{req.full_url} sends on to {newurl}, which is not as safe")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
     def read(self, headers: HTTPMessage) -> None:
@@ -177,7 +185,7 @@ def _fetch(url: str, path: Path, checksum: str | None, progress: bool, hub: _Hub
     hub.read(response.headers)
     with closing(response), path.open("wb") as file, _bar(progress) as bar:
         stated = response.headers.get("Content-Length")
-        total = int(stated) if stated and stated.isdecimal() else None
+        total = int(stated) if re.fullmatch("[0-9]{1,18}", stated or "") else None
         task = bar.add_task(url.rsplit("/", 1)[-1], total=total)
         received = _copy(url, response, file, lambda count: bar.advance(task, count))
     if total is not None and received != total:

@@ -86,13 +86,7 @@ class Predictor:
             InputError: two pictures have the same name, a file of that name is there already, or the
                 folder cannot be written.
         """
-        names = [f"{picture.stem}.png" for picture in pictures]
-        if repeated := [name for name in names if names.count(name) > 1]:
-            raise InputError(f"two pictures would both be drawn as {repeated[0]}", folder, "draw them apart")
-        if there := [name for name in names if (folder / name).exists()]:
-            raise InputError(
-                "the file exists already", folder / there[0], "choose another folder with --draw"
-            )
+        names = self.drawing_names(pictures, folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -101,6 +95,21 @@ class Predictor:
             image = decode_image(picture, channels=self.preprocessing.channels)
             drawn = self.task.draw(image, prediction)
             write_atomically(folder / name, lambda path, drawn=drawn: drawn.save(path, "PNG"))  # type: ignore[misc]
+
+    def drawing_names(self, pictures: Sequence[Path], folder: Path) -> list[str]:
+        """What ``draw_all`` calls the copies.
+
+        Raises:
+            InputError: two pictures have the same name, or a file of that name is there already.
+        """
+        names = [f"{picture.stem}.png" for picture in pictures]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"two pictures would both be drawn as {repeated[0]}", folder, "draw them apart")
+        if there := [name for name in names if (folder / name).exists()]:
+            raise InputError(
+                "the file exists already", folder / there[0], "choose another folder with --draw"
+            )
+        return names
 
     def predicted(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, dict[str, Tensor], list[Any]]]:
         """Batch, outputs and predictions for each batch; exact fp32."""
@@ -113,8 +122,12 @@ class Predictor:
     def place(self, picture: str | Path | Tensor) -> tuple[Tensor, Frame]:
         """One picture as uint8 (C, H, W) of the network's input size, and its frame."""
         if not isinstance(picture, Tensor):
-            picture = decode_image(Path(picture), channels=self.preprocessing.channels)
-        elif picture.dtype != torch.uint8 or picture.ndim != 3:
+            pixels = decode_image(Path(picture), channels=self.preprocessing.channels)
+            try:
+                return self.place(pixels)
+            except InputError as error:
+                raise InputError(error.what, picture, error.what_to_do) from None
+        if picture.dtype != torch.uint8 or picture.ndim != 3:
             kind = f"{picture.dtype} {tuple(picture.shape)}".removeprefix("torch.")
             raise InputError(f"a picture is uint8 (C, H, W), got {kind}", "the tensor", "convert it")
         if self.box_norm is None:

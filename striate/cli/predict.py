@@ -56,6 +56,8 @@ def predict(
         if not (0 <= y1 < y2 <= 1 and 0 <= x1 < x2 <= 1):
             raise InputError("the box is not inside the picture", "--crop", "0 <= Y1 < Y2 <= 1, and so for X")
         predictor = replace(predictor, box_norm=crop)
+    if draw:
+        predictor.drawing_names(pictures, draw)  # a clash is told before the work
     predictions = predictor.predict_all(pictures)
     if draw:
         predictor.draw_all(pictures, draw)
@@ -66,10 +68,8 @@ def predict(
                 for file, scores in zip(pictures, predictions, strict=True)
             ]
         )
-    elif predictor.wnids:
-        _print_synsets(pictures, predictions)
     else:
-        _print_classes(pictures, predictions)
+        (_print_synsets if predictor.wnids else _print_classes)(pictures, predictions)
 
 
 def _load(run: str, device: str, weights: Path | None, fit: Fit | None) -> "Predictor":

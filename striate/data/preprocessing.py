@@ -72,7 +72,7 @@ class Preprocessing:
         if scaled_height * scaled_width > MAX_PIXELS:
             raise InputError(
                 f"the picture of {width}x{height} pixels is too long and thin to cut its middle out",
-                what_to_do="cut it yourself, or train with input.fit=letterbox",
+                what_to_do="cut it yourself, or fit it with letterbox instead of crop",
             )
         scaled = resize(images, scaled_height, scaled_width, self.interpolation)
         inner_height, inner_width = self.inner_size()

@@ -7,6 +7,7 @@
 the cache, with the checksum of what they were made from; the second time only they are read.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def with_weights_of_file(
     try:
         return _filled(build, tensors, key_map, num_classes, default_classes, on_meta=weights is not None)
     except InputError as error:
-        raise InputError(error.what, path, f"give weights of {name}, built with the same options") from None
+        mend = error.what_to_do or f"give weights of {name}, built with the same options"
+        raise InputError(error.what, path, mend) from None
 
 
 def published_tensors(name: str, standard: Build) -> dict[str, Tensor]:
@@ -91,7 +93,7 @@ def published_tensors(name: str, standard: Build) -> dict[str, Tensor]:
             tensors, facts = read_tensors(cached)
         except InputError as error:
             raise InputError(error.what, cached, "remove the file, and it is made anew") from None
-        if facts["url"] == weights.url:
+        if facts.get("url") == weights.url:
             return tensors
     facts = {"url": weights.url, "license": weights.license, "commit": ""}
     put_by_hand = source.exists()
@@ -100,8 +102,10 @@ def published_tensors(name: str, standard: Build) -> dict[str, Tensor]:
     elif not put_by_hand:
         if is_offline():
             raise missing_offline(source, weights.url)
-        facts["commit"] = download(weights.url, source, checksum=weights.checksum)
+        source = folder / f"{os.getpid()}.{weights.file_name}"  # no other process may take or remove it
     try:
+        if not put_by_hand:
+            facts["commit"] = download(weights.url, source, checksum=weights.checksum)
         facts["checksum"] = checksum_of(source, "sha256")
         with torch.device("meta"):
             model = standard(num_classes=weights.num_classes, **weights.arguments)
@@ -116,9 +120,20 @@ def published_tensors(name: str, standard: Build) -> dict[str, Tensor]:
 def _converted(model: Backbone, source: Path, key_map: KeyMap) -> dict[str, Tensor]:
     foreign = read_weights(source)
     try:
-        return convert(model, foreign, key_map)
+        return _fitting(model, foreign, key_map)
     except InputError as error:
         raise InputError(error.what, source, "it is not the file that was published: get it anew") from None
+
+
+def _fitting(model: Backbone, foreign: Mapping[str, Tensor], key_map: KeyMap) -> dict[str, Tensor]:
+    """``convert``, which sees names and shapes, and a look at the values."""
+    tensors = convert(model, foreign, key_map)
+    for name, tensor in tensors.items():
+        if not torch.stack(tensor.aminmax()).isfinite().all():
+            raise InputError(
+                f"the values of {name} are not all finite", "", "get the file anew, or train again"
+            )
+    return tensors
 
 
 def _filled(
@@ -148,7 +163,7 @@ def _filled(
     fresh = last if classes != wanted else set()
     with torch.device("meta"):
         described = build(num_classes=classes) if fresh else model
-    tensors = convert(described, kept, key_map)
+    tensors = _fitting(described, kept, key_map)
     chosen = {name: tensor for name, tensor in tensors.items() if name not in fresh}
     model.load_state_dict(chosen, strict=False, assign=True)
     for layer in model.modules():

@@ -201,6 +201,16 @@ def test_what_makes_no_sense_is_refused(
     assert len(outcome.err.splitlines()) <= 3
 
 
+def test_a_picture_that_cannot_be_cut_is_named(run_cli: Any, weights: Path, tmp_path: Path) -> None:
+    thin = tmp_path / "thin.png"
+    Image.new("RGB", (30_000, 2)).save(thin)
+    outcome = run_cli("predict", "mobilenet_v2", thin, "--weights", weights)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert str(thin) in outcome.err
+    assert "letterbox" in outcome.err
+    assert run_cli("predict", "mobilenet_v2", thin, "--weights", weights, "--fit", "letterbox").code == 0
+
+
 def test_a_run_looks_at_one_box_too(run_cli: Any, digits_run: Any, tmp_path: Path) -> None:
     digits = np.random.default_rng(0).integers(0, 256, (57, 57), dtype=np.uint8)
     Image.fromarray(digits).save(tmp_path / "sheet.png")

@@ -1,6 +1,8 @@
 import hashlib
 import json
 import re
+from http.client import HTTPMessage
+from urllib.request import HTTPRedirectHandler, Request
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from striate.data.catalog import CATALOG, list_datasets
 from striate.data.dataset import POOL
 from striate.data.formats.idx import write_idx
 from striate.data.load import load_data
-from striate.download import CHECKSUMS, RemoteFile, download, fetch
+from striate.download import CHECKSUMS, RemoteFile, _Hub, download, fetch
 from striate.errors import InputError
 
 
@@ -108,6 +110,48 @@ def test_no_connection_names_the_address_and_the_other_way(tmp_path):
 def test_only_http_is_downloaded(tmp_path, url):
     with pytest.raises(InputError, match="only http"):
         download(url, tmp_path / "a")
+
+
+@pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1:9/a"])
+def test_a_download_is_not_sent_on_to_anything_but_http(tmp_path, target):
+    with serving() as site:
+        site.redirects["a"] = ("", {"Location": target})
+        with pytest.raises(InputError, match=r"not allowed|not as safe"):
+            download(f"{site.address}/a", tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_by_https_is_not_sent_on_to_plain_http():
+    request, headers = Request("https://example.org/a"), HTTPMessage()
+    sent_on = HTTPRedirectHandler.redirect_request
+    assert sent_on(_Hub(), request, None, 302, "", headers, "http://example.org/b")  # urllib would
+    with pytest.raises(ValueError, match="not as safe"):
+        _Hub().redirect_request(request, None, 302, "", headers, "http://example.org/b")
+    assert _Hub().redirect_request(request, None, 302, "", headers, "https://example.com/b")
+
+
+def test_a_length_that_no_file_has_does_not_count(server, tmp_path, monkeypatch):
+    address, files, _ = server
+    files["endless.bin"] = CONTENT
+    get = HTTPMessage.get
+    monkeypatch.setattr(
+        HTTPMessage,
+        "get",
+        lambda self, name, *other: 5000 * "9" if name == "Content-Length" else get(self, name, *other),
+    )
+    download(f"{address}/endless.bin", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_a_place_that_cannot_be_written_names_what_chooses_another(server, tmp_path):
+    address, files, _ = server
+    files["a.bin"] = CONTENT
+    (tmp_path / "a").mkdir()
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "a", tmp_path / "file" / "a"):
+        with pytest.raises(InputError, match="cannot") as caught:
+            download(f"{address}/a.bin", place)
+        assert "STRIATE_CACHE" in caught.value.what_to_do
 
 
 def test_fetch_records_a_checksum_and_verifies_it_later(server, tmp_path):

@@ -9,6 +9,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import h5py
 import keras
@@ -26,8 +27,10 @@ from safetensors.torch import save_file
 from timm.data import ImageNetInfo
 from torch import nn
 
+from striate.download import download
 from striate.errors import InputError
-from striate.files import read_tensors
+from striate.files import read_tensors, write_tensors
+from striate.models import pretrained
 from striate.models.catalog import CATALOG, create_model
 from striate.models.imagenet import imagenet_classes
 from striate.models.key_maps.renaming import convert
@@ -163,7 +166,7 @@ def test_every_tensor_of_a_published_network_has_its_place(name: str) -> None:
     card = WEIGHTS[name]
     with torch.device("meta"):
         peer, model = build_peer(name), CATALOG[name].build(num_classes=1000, **card.arguments)
-        theirs = {key: torch.empty_like(value, device="cpu") for key, value in peer.state_dict().items()}
+        theirs = {key: torch.zeros_like(value, device="cpu") for key, value in peer.state_dict().items()}
     assert convert(model, theirs, card.key_map).keys() == model.state_dict().keys()
 
 
@@ -357,13 +360,31 @@ def test_an_h5_that_points_elsewhere_is_refused(keras_peer: keras.Model, tmp_pat
         elsewhere["kernel"] = file["conv1/conv1/kernel:0"][()]
         del file["conv1/conv1/kernel:0"]
         file["conv1/conv1/kernel:0"] = h5py.ExternalLink(other.name, "kernel")
-    with pytest.raises(InputError, match="conv1/conv1/kernel:0 lies in another file"):
+    with pytest.raises(InputError, match="conv1/conv1/kernel:0 is a link"):
         create_model("mobilenet", weights=path)
     with h5py.File(path, "r+") as file:
         del file["conv1/conv1/kernel:0"]
         raw = [(str(tmp_path / "raw"), 0, h5py.h5f.UNLIMITED)]
         file["conv1"].create_dataset("conv1/kernel:0", (3, 3, 3, 32), "float32", external=raw)
     with pytest.raises(InputError, match="conv1/conv1/kernel:0 lies in another file"):
+        create_model("mobilenet", weights=path)
+
+
+def test_an_h5_with_a_link_anywhere_is_refused(keras_peer: keras.Model, tmp_path: Path) -> None:
+    path, other = tmp_path / "a.h5", write_h5(keras_peer, tmp_path / "other.h5", "model_weights")
+    with h5py.File(path, "w") as file:
+        file["model_weights"] = h5py.ExternalLink(other.name, "model_weights")
+    with pytest.raises(InputError, match="model_weights is a link"):
+        create_model("mobilenet", weights=path)
+    create_model("mobilenet", weights=other)
+
+
+def test_an_h5_that_claims_more_than_it_holds_is_refused(keras_peer: keras.Model, tmp_path: Path) -> None:
+    path = write_h5(keras_peer, tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        del file["conv1/conv1/kernel:0"]
+        file["conv1"].create_dataset("conv1/kernel:0", (2**20, 2**20), "float32", chunks=(1024, 1024))
+    with pytest.raises(InputError, match="conv1/conv1/kernel:0 is larger than its file"):
         create_model("mobilenet", weights=path)
 
 
@@ -516,6 +537,62 @@ def test_a_local_file_that_is_wrong_is_an_input_error(
     assert caught.value.where == str(path)
     assert caught.value.what_to_do
     assert [file.name for file in tmp_path.iterdir()] == ["weights.pth"]  # nothing went off
+
+
+@pytest.mark.parametrize(
+    "kind", ["sparse", "complex", "meta", "boolean", "whole", "nan", "too large", "vast"]
+)
+def test_values_that_are_no_weights_are_refused_by_name(peer: nn.Module, tmp_path: Path, kind: str) -> None:
+    name = "features.0.0.weight"
+    values = peer.state_dict()[name]
+    values, told = {
+        "sparse": (values.to_sparse(), "no dense tensor of numbers: float32, sparse_coo"),
+        "complex": (values.to(torch.complex64), "no dense tensor of numbers: complex64"),
+        "meta": (values.to("meta"), "no dense tensor of numbers: float32, meta"),
+        "boolean": (values.bool(), "no dense tensor of numbers: bool"),
+        "whole": (values.long(), "holds torch.int64"),
+        "nan": (values.index_fill(0, torch.tensor([31]), torch.nan), "not all finite"),
+        "too large": (values.double() + 1e300, "not all finite"),  # for single precision
+        "vast": (torch.zeros(1, dtype=torch.float16).expand(2**50), r"is \(1125899906842624,\)"),
+    }[kind]
+    torch.save(peer.state_dict() | {name: values}, tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=f"({name}|of stem.conv.weight) .*{told}") as caught:
+        create_model(NAME, weights=tmp_path / "weights.pth")
+    assert caught.value.where == str(tmp_path / "weights.pth")
+
+
+def test_a_pth_that_unpacks_to_more_than_it_is_is_refused_unread(peer: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    state = peer.state_dict() | {"classifier.1.weight": torch.zeros(1000, 1280)}
+    with ZipFile(BytesIO(pth(state))) as plain, ZipFile(path, "w", ZIP_DEFLATED) as packed:
+        for entry in plain.namelist():
+            packed.writestr(entry, plain.read(entry))
+    with pytest.raises(InputError, match="cannot read the tensors"):
+        create_model(NAME, weights=path)
+
+
+def test_a_file_in_the_cache_that_striate_made_of_something_else_is_replaced(
+    peer: nn.Module, publish: Any, cache: Path
+) -> None:
+    publish(NAME, pth(peer.state_dict()), ".pth")
+    cache.mkdir(parents=True)
+    write_tensors(cache / f"{NAME}.safetensors", {"head.weight": torch.zeros(1)}, {})
+    assert_same(create_model(NAME, pretrained=True), peer)
+
+
+def test_another_process_that_downloads_the_same_is_not_disturbed(
+    peer: nn.Module, publish: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_name = publish(NAME, pth(peer.state_dict()), ".pth")
+
+    def meanwhile(*arguments: Any, **options: Any) -> str:
+        commit = download(*arguments, **options)
+        (cache / file_name).unlink(missing_ok=True)  # the other has converted its own, and cleans up
+        return commit
+
+    monkeypatch.setattr(pretrained, "download", meanwhile)
+    assert_same(create_model(NAME, pretrained=True), peer)
+    assert [path.name for path in cache.iterdir()] == [f"{NAME}.safetensors"]
 
 
 @pytest.mark.parametrize(("fault", "told"), FAULTS.items())

@@ -38,19 +38,17 @@ def rename(name: str, key_map: KeyMap) -> str:
         renamed, count = re.subn(f"^(?:{pattern})", replacement, name, count=1)
         if count:
             return renamed
-    raise InputError(
-        f"the weights hold {name}, which this network does not have", "", "is it another network's?"
-    )
+    raise InputError(f"the weights hold {name}, which this network does not have")
 
 
 def convert(model: nn.Module, foreign: Mapping[str, Tensor], key_map: KeyMap) -> dict[str, Tensor]:
-    """Foreign tensors under our names and in our shapes, ready for ``model.load_state_dict``.
+    """Foreign tensors under our names, in our shapes and dtypes, ready for ``model.load_state_dict``.
 
     A 1x1 convolution that is a dense layer here (or the other way round) only gains or loses axes of
     length 1. Counters of batch normalization, which no computation uses, may be missing.
 
     Raises:
-        InputError: a tensor is missing, unknown, or has another shape; it is named.
+        InputError: a tensor is missing, unknown, or has another shape or kind of number; it is named.
     """
     own = model.state_dict()
     converted: dict[str, Tensor] = {}
@@ -62,7 +60,9 @@ def convert(model: nn.Module, foreign: Mapping[str, Tensor], key_map: KeyMap) ->
             raise InputError(
                 f"{foreign_name} is {tuple(tensor.shape)}, {name} of this network {tuple(own[name].shape)}"
             )
-        converted[name] = tensor.reshape(own[name].shape)
+        if tensor.is_floating_point() != own[name].is_floating_point():
+            raise InputError(f"{foreign_name} holds {tensor.dtype}, {name} of this network {own[name].dtype}")
+        converted[name] = tensor.reshape(own[name].shape).to(own[name].dtype)
     for name, tensor in own.items():
         if name.endswith("num_batches_tracked"):
             converted.setdefault(name, torch.zeros_like(tensor, device="cpu"))
