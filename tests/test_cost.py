@@ -11,8 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from striate.cost import measure_cost
 from striate.cost.network import gather, trace_prediction
-from striate.cost.operations import tensors_in
-from striate.cost.results import RULES, Results
+from striate.cost.results import RULES, Results, tensors_in
 from striate.errors import InputError
 from striate.layers import (
     Conv2d,
@@ -158,6 +157,22 @@ def test_flops_are_those_that_pytorch_counts(model, shape):
     assert measure_cost(network, shape).flops == counter.get_total_flops()
 
 
+def test_attention_in_bf16_runs_as_one_operation_and_counts_as_in_fp32():
+    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    whole, half = (measure_cost(layer, (10, 16), precision) for precision in ("fp32", "bf16"))
+    assert half.flops == whole.flops == 2 * (whole.macs + 2 * 10 * 10 * 16)
+    for cost in (whole, half):
+        attention = next(module for module in cost.modules if module.name == "self_attn")
+        assert attention.receptive_field == (math.inf,)
+
+
+def test_a_recurrent_layer_multiplies_its_first_state_too_and_takes_no_memory_for_pictures_that_are_not():
+    cost = measure_cost(nn.LSTM(8, 16, batch_first=True), (10, 8))
+    assert cost.macs == 10 * 4 * 16 * (8 + 16)
+    assert cost.memory_predict(2) - cost.memory_predict(1) < 10_000
+    assert cost.memory_train(2).peak < 10**6
+
+
 def test_a_flop_is_half_a_multiply_accumulate_where_only_weights_multiply():
     cost = measure_cost(on_meta("resnet18"), (3, 224, 224))
     assert cost.flops == 2 * cost.macs == 2 * 1_814_073_344
@@ -232,6 +247,7 @@ def test_only_new_memory_counts_as_activation():
     )
     size = 4 * 4 * 8 * 8
     assert [layer.activation for layer in cost.layers] == [size, 0, size, size]  # from channels_last: a copy
+    assert measure_cost(nn.Flatten(), (3, 10, 10)).layers[0].activation == 4 * 3 * 10 * 10  # as pictures are
     pooled = measure_cost(sequence(pool=nn.AdaptiveAvgPool2d(1), view=nn.Flatten()), (3, 10, 10))
     assert [layer.activation for layer in pooled.layers] == [12, 0]
 
@@ -352,6 +368,39 @@ def test_receptive_fields_are_the_pixels_that_have_a_gradient(layers):
     side = 54
     field = measure_cost(model, (1, side, side)).modules[-1]
     assert field.receptive_field == seen_pixels(model, side)
+
+
+@pytest.mark.parametrize(
+    ("layer", "seen"),
+    [
+        (nn.Upsample(scale_factor=2, mode="nearest-exact"), 3),
+        (nn.Upsample(scale_factor=2, mode="bilinear"), 5),
+        (nn.Upsample(scale_factor=2, mode="bicubic"), 9),
+        (nn.PixelShuffle(2), 3),
+    ],
+)
+def test_all_enlargements_halve_the_stride(layer, seen):
+    field = measure_cost(nn.Sequential(nn.Conv2d(4, 4, 3, stride=2), layer), (4, 21, 21)).modules[-1]
+    assert (field.stride, field.receptive_field) == ((1, 1), (seen, seen))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "linear", "trilinear"])
+def test_enlargements_along_one_or_three_axes_halve_the_stride(mode):
+    shapes = (
+        [(2, 8)] if mode == "linear" else [(2, 4, 4, 4)] if mode == "trilinear" else [(2, 8), (2, 4, 4, 4)]
+    )
+    for shape in shapes:
+        field = measure_cost(nn.Upsample(scale_factor=2, mode=mode), shape).modules[-1]
+        assert set(field.stride) == {0.5}
+
+
+def test_receptive_fields_along_one_axis():
+    model = nn.Sequential(
+        nn.Conv1d(4, 6, 3, dilation=2, stride=2), nn.MaxPool1d(2), nn.AvgPool1d(3, 1), nn.AdaptiveAvgPool1d(1)
+    )
+    cost = measure_cost(model, (4, 40))
+    assert [layer.receptive_field for layer in cost.layers] == [(5,), (7,), (15,), (math.inf,)]
+    assert [layer.stride for layer in cost.layers] == [(2,), (4,), (4,), (4,)]
 
 
 def test_strides_multiply_and_enlargements_divide_them():
@@ -484,6 +533,56 @@ def test_shapes_that_do_not_fit_are_an_input_error(operation):
 
     with pytest.raises(InputError):
         measure_cost(Odd(), (5,))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda x: x if x.sum() > 0 else -x,
+        lambda x: x * x.max().item(),
+        lambda x: x[x > 0],
+        lambda x: x.tolist(),
+        lambda x: torch.from_numpy(x.detach().numpy()),
+    ],
+    ids=["if", "item", "mask", "list", "numpy"],
+)
+def test_a_network_whose_path_depends_on_values_is_an_input_error(forward, precision):
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> object:
+            return forward(x)
+
+    with pytest.raises(InputError, match="depends on the values of its pictures"):
+        measure_cost(Odd(), (5,), precision)
+
+
+def test_a_network_that_checks_its_input_itself_is_an_input_error():
+    class Strict(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.shape[1:] != (3, 8, 8):
+                raise AssertionError
+            return x
+
+    with pytest.raises(InputError, match="does not take pictures of 3x10x10: AssertionError"):
+        measure_cost(Strict(), (3, 10, 10))
+    with pytest.raises(InputError, match="Dimension out of range"):
+        measure_cost(nn.Flatten(5), (3, 10, 10))
+
+
+def test_a_network_whose_outputs_hold_no_tensors_is_an_input_error():
+    class Silent(nn.Linear):
+        def forward(self, x: Tensor) -> object:  # type: ignore[override]
+            return {super().forward(x)}
+
+    with pytest.raises(InputError, match="gives no tensors, but a set"):
+        measure_cost(Silent(4, 3), (4,))
+
+
+@pytest.mark.parametrize("units", [10_007, 21_841, 65_536])
+def test_no_usual_width_is_taken_for_a_number_of_pictures(units):
+    cost = measure_cost(nn.Linear(4, units), (4,))
+    assert cost.memory_train(1).weights == 4 * 5 * units
+    assert cost.layers[0].output == (units,)
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 64), (3, 1, 1)])

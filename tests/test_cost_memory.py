@@ -155,6 +155,34 @@ def test_views_of_maps_take_the_memory_that_is_recorded():
     assert cost.memory_train(16, "sgd").peak == pytest.approx(step, rel=0.1)
 
 
+def test_dropout_takes_memory_in_training_and_none_in_a_prediction():
+    layers = [nn.Linear(300, 1000), nn.Dropout(0.5), nn.Linear(1000, 10)]
+    without, with_dropout = (measure_cost(nn.Sequential(*chosen), (300,)) for chosen in (layers[::2], layers))
+    assert with_dropout.memory_predict(8) == without.memory_predict(8)
+    kept = with_dropout.memory_train(8).activations - without.memory_train(8).activations
+    assert kept >= 8 * 1000 * 4  # its output, and which units it keeps
+
+
+def test_the_gradient_of_a_large_weight_takes_four_times_its_memory():
+    conv = nn.Conv2d(512, 512, 3, padding=1, bias=False)  # itself, its gradient, and that twice meanwhile
+    pictures, maps = 4 * 512 * 6 * 6, 4 * 512 * 6 * 6
+    peak = measure_cost(conv, (512, 6, 6)).memory_train(1, "sgd").peak
+    assert peak == pytest.approx(4 * conv.weight.nbytes + pictures + 2 * maps, rel=0.01)
+
+
+@pytest.mark.parametrize(("groups", "padded"), [(256, 256 * 16 * 16 * 25), (8, 8 * 32 * 32 * 25), (1, 0)])
+def test_small_groups_are_filled_up_with_zeros_to_sixteen_channels(groups, padded):
+    conv = nn.Conv2d(256, 256, 5, padding=2, groups=groups, bias=False)
+    maps = 4 * 256 * 8 * 8
+    peak = measure_cost(conv, (256, 8, 8)).memory_train(1, "sgd").peak
+    assert peak == pytest.approx(4 * conv.weight.nbytes + 4 * padded + 3 * maps, rel=0.01)
+
+
+def test_depthwise_windows_of_3x3_have_a_kernel_of_their_own_and_are_not_filled_up():
+    conv = nn.Conv2d(256, 256, 3, padding=1, groups=256, bias=False)
+    assert measure_cost(conv, (256, 8, 8)).memory_train(1, "sgd").peak < 4 * 256 * 16 * 16 * 9 // 4
+
+
 @pytest.mark.parametrize("optimizer", [None, *OPTIMIZERS])
 @pytest.mark.parametrize("memory", [10**6, 10**8, 10**10])
 def test_the_largest_batch_fits_and_one_picture_more_does_not(optimizer, memory):

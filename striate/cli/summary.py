@@ -81,7 +81,7 @@ def measure(model: str, classes: int | None, input_shape: str | None, precision:
         raise InputError(
             f"{model} needs pictures of at least {facts.minimum}x{facts.minimum} pixels",
             f"--input {input_shape}",
-            f"--input {shape[0]}x{max(shape[1], facts.minimum)}x{max(shape[2], facts.minimum)}",
+            f"channels, then height and width, such as --input {times(facts.input)}",
         )
     with torch.device("meta"):
         network = create_model(model, classes, shape[0])
@@ -184,10 +184,10 @@ def draw(layers: "Sequence[Layer]", batch: int) -> None:
             layer.kind,
             times(layer.output) or "-",
             f"{layer.params:,}",
-            f"{layer.macs / 1e6:,.1f}" if layer.macs else "0",
+            millions(layer.macs, digits=1),
             pixels(layer.receptive_field),
             pixels(layer.stride),
-            f"{layer.activation * batch / 1e6:,.2f}" if layer.activation else "0",
+            millions(layer.activation * batch, digits=2),
         )
         for layer in layers
     ]
@@ -218,9 +218,9 @@ def totals(cost: "Cost", batch: int, optimizer: str, available: int | None) -> l
         "",
         f"input                 {times(cost.input_shape)}",
         f"parameters            {cost.params:,}, of which {cost.trainable:,} are trained",
-        f"  with statistics     {cost.values:,}, of which {cost.non_trainable:,} are not",
-        f"multiply-accumulates  {cost.macs / 1e6:,.1f} million for one picture",
-        f"FLOPs                 {cost.flops / 1e6:,.1f} million for one picture",
+        f"  with statistics     {cost.values:,}, of which {cost.non_trainable:,} are not trained",
+        f"multiply-accumulates  {millions(cost.macs, digits=1)} million for one picture",
+        f"FLOPs                 {millions(cost.flops, digits=1)} million for one picture",
         f"memory to predict     {megabytes(cost.memory_predict(batch))} (batch {batch}, {cost.precision})",
         f"memory to train       {megabytes(training.peak)} (batch {batch}, {cost.precision}, {optimizer})",
         "  its parts, which are not all needed at the same time:",
@@ -240,7 +240,14 @@ def totals(cost: "Cost", batch: int, optimizer: str, available: int | None) -> l
 
 def megabytes(size: int) -> str:
     """Bytes in millions, from ten billion on in billions."""
-    return f"{size / 1e9:,.1f} GB" if size >= 10**10 else f"{size / 1e6:,.1f} MB"
+    return f"{size / 1e9:,.1f} GB" if size >= 10**10 else f"{millions(size, digits=1)} MB"
+
+
+def millions(count: int, digits: int) -> str:
+    """A count in millions with so many decimals: "0" for none, and never "0.0" for a few."""
+    if not count:
+        return "0"
+    return f"{count / 1e6:,.{digits}f}" if count >= 10 ** (6 - digits) else f"<{10**-digits:g}"
 
 
 def times(shape: "Sequence[int]") -> str:

@@ -18,6 +18,7 @@ FIRST_FACTOR = {  # of the operations that multiply and add up: where the first 
     aten.addmm: 1,
     aten.baddbmm: 1,
     aten.addmv: 1,
+    aten._scaled_dot_product_flash_attention_for_cpu: 0,
 }
 
 
@@ -27,11 +28,15 @@ def factors(function: OpOverload, args: Sequence[Any]) -> tuple[Tensor, Tensor] 
     return None if first is None else (args[first], args[first + 1])
 
 
-def multiply_accumulates(function: OpOverload, args: Sequence[Any], output: Tensor) -> int:
+def multiply_accumulates(function: OpOverload, args: Sequence[Any], result: Any) -> int:
     """How often a convolution or matrix product multiplies two numbers and adds the product to a sum.
 
     Multiplications by the zeros of a padding count, biases do not, as everywhere in the field.
     """
+    if function.overloadpacket == aten._scaled_dot_product_flash_attention_for_cpu:
+        query, key, value = args[:3]  # (..., m, k), (..., n, k) and (..., n, v)
+        return math.prod((*query.shape[:-1], key.shape[-2], query.shape[-1] + value.shape[-1]))
+    output: Tensor = result
     if function.overloadpacket != aten.convolution:
         left = args[FIRST_FACTOR[function.overloadpacket]]
         return output.numel() * int(left.shape[-1])  # (..., m, k) times (..., k, n)

@@ -11,8 +11,9 @@ from torch._ops import OpOverload
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from striate.cost.arithmetic import factors, multiply_accumulates
-from striate.cost.operations import PICTURES, storage_key, tensors_in
+from striate.cost.operations import PICTURES, amount
 from striate.cost.receptive_field import Field, field_after, pixel
+from striate.cost.results import storage_key, tensors_in
 from striate.layers import PartiallyConnectedConv2d
 
 
@@ -86,7 +87,7 @@ class LayerWork:
                 self.work[maker].activation += tensor.untyped_storage().nbytes() // PICTURES
 
     def observe(self, function: OpOverload, args: Sequence[Any], result: Any) -> None:
-        """Count one operation, and note what its results are made of."""
+        """Count one operation, if it is done for each picture, and note what its results are made of."""
         sources = tensors_in(args)
         fields = [self.fields.get(source) for source in sources]
         known = {storage_key(source) for source in sources}
@@ -97,21 +98,20 @@ class LayerWork:
                 self.learned[tensor] = True
             if storage_key(tensor) not in known:
                 self.makers[storage_key(tensor)] = self.running[-1]
-        if any(fields):
-            self._count(function, args, result)
+        self._count(function, args, result)
 
     def _count(self, function: OpOverload, args: Sequence[Any], result: Any) -> None:
         pair = factors(function, args)
         if pair is None:
             return
         work = self.work[self.running[-1]]
-        executed = multiply_accumulates(function, args, result)
-        work.products += executed // PICTURES
+        executed = amount(multiply_accumulates(function, args, result)).per_picture
+        work.products += executed
         if any(factor in self.learned for factor in pair):
             layer = self.modules[self.running[-1]]
             if isinstance(layer, PartiallyConnectedConv2d):  # runs as a dense one, with zeros
-                executed = result.numel() // layer.out_channels * layer.weight.numel()
-            work.macs += executed // PICTURES
+                executed = result.numel() // PICTURES // layer.out_channels * layer.weight.numel()
+            work.macs += executed
 
 
 def shape_for_one(tensor: Tensor) -> tuple[int, ...]:

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from striate.cost.operations import Amount, amount, storage_key, tensors_in
+from striate.cost.operations import Amount, amount
+from striate.cost.results import storage_key, tensors_in
 from striate.errors import InputError
 
 aten = torch.ops.aten

@@ -13,7 +13,8 @@ from torch.func import functional_call
 
 from striate.cost.layers import LayerWork, Work
 from striate.cost.memory import Allocations, Peak, TrainingMemory, TrainingTrace, find_optimizer
-from striate.cost.operations import PICTURES, Amount, Operations, tensors_in, without_memory
+from striate.cost.operations import PICTURES, Amount, Operations, without_memory
+from striate.cost.results import tensors_in
 from striate.errors import InputError
 
 
@@ -143,18 +144,14 @@ def measure_cost(model: nn.Module, input_shape: Sequence[int], precision: str = 
         precision: "fp32", or "bf16" for autocast.
 
     Raises:
-        InputError: the network does not take such pictures.
+        InputError: the network does not take such pictures, what it does depends on their values, or it
+            gives no tensors.
     """
     try:
         work, prediction = trace_prediction(model, input_shape, precision)
         training = trace_training(model, input_shape, precision)
-    except (RuntimeError, ValueError) as error:
-        shape = "x".join(map(str, input_shape))
-        raise InputError(
-            f"the network does not take pictures of {shape}: {str(error).splitlines()[0]}",
-            "",
-            "give larger pictures, or with as many channels as it was built for",
-        ) from error
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        raise refusal(error, input_shape) from error
     modules = gather(model, work)
     layers = tuple(layer for layer in modules if does_something(layer, model))
     totals = {
@@ -169,6 +166,23 @@ def measure_cost(model: nn.Module, input_shape: Sequence[int], precision: str = 
         layers=layers,
         prediction=prediction,
         training=training,
+    )
+
+
+def refusal(error: Exception, input_shape: Sequence[int]) -> InputError:
+    """What a network's ``error`` means to a person: it meets wrong shapes, or asks for values."""
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    words = ("meta tensor", "numpy", "aten.")  # of PyTorch's errors where tensors have no values
+    if isinstance(error, NotImplementedError) or any(word in reason for word in words):
+        return InputError(
+            f"what the network does depends on the values of its pictures: {reason}",
+            "",
+            "measure the part of it that does the same for all pictures",
+        )
+    return InputError(
+        f"the network does not take pictures of {'x'.join(map(str, input_shape))}: {reason}",
+        "",
+        "give pictures of a size, and with as many channels, as it was built for",
     )
 
 
@@ -190,8 +204,15 @@ def trace_training(model: nn.Module, input_shape: Sequence[int], precision: str)
         with Operations(allocations):
             outputs = forward(model, tensors, pictures, precision)
             activations = allocations.now - held
+            if not tensors_in(outputs):
+                raise InputError(
+                    f"the network gives no tensors, but a {type(outputs).__name__}",
+                    "",
+                    "let it give tensors, or tuples, lists or dictionaries of tensors",
+                )
             losses = [loss for loss in classification_losses(outputs) if loss.requires_grad]
-            torch.autograd.backward(losses)
+            ones = [torch.ones(()) for _ in losses]  # autograd would take ones_like, which loads the compiler
+            torch.autograd.backward(losses, ones)
         images = Amount(0, pictures.nbytes // PICTURES)
         gradients = Amount(sum(t.grad.nbytes for t in tensors.values() if t.grad is not None))
     return TrainingTrace(frozenset(allocations.moments), held - images, gradients, activations, images)

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from striate.cost.results import Results
 
 # In a trace: a prime, so that what it divides grows with the batch, and nothing else does (but for a layer of
-# 10,007 units or a multiple of that).
-PICTURES = 10_007
+# 999,983 units or a multiple of that).
+PICTURES = 999_983
 
 
 @dataclass(frozen=True)
@@ -91,13 +89,3 @@ def without_memory(precision: str) -> Iterator[torch.device]:
 
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield torch.device("cpu")
-
-
-def tensors_in(tree: Any) -> list[Tensor]:
-    """All tensors in nested tuples, lists and dictionaries."""
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def storage_key(tensor: Tensor) -> int:
-    """The same number for all tensors that share this one's memory, as long as one of them lives."""
-    return int(tensor.untyped_storage()._cdata)

@@ -67,7 +67,7 @@ def field_after(
         tuple(map(max, zip(*(field.stride for field in seen), strict=True))),
     )
     rule = RULES.get(function.overloadpacket)
-    return field if rule is None else rule(field, args, result)
+    return rule(field, args, result) if rule and field.size else field
 
 
 def convolution(field: Field, args: Sequence[Any], result: Tensor) -> Field:
@@ -133,17 +133,21 @@ def interpolation(field: Field, args: Sequence[Any], result: Tensor) -> Field:
     return resampling(field, args[0], result, between=2)
 
 
+def cubic_interpolation(field: Field, args: Sequence[Any], result: Tensor) -> Field:
+    return resampling(field, args[0], result, between=4)
+
+
 def resampling(field: Field, x: Tensor, result: Tensor, between: int) -> Field:
-    """An enlargement whose units each come from ``between`` neighbours along each axis."""
+    """A change of size whose units each come from ``between`` neighbours along each axis."""
     axes = len(field.size)
     steps = [n / m for n, m in zip(x.shape[-axes:], result.shape[-axes:], strict=True)]
     return field.window([between] * axes, steps)
 
 
 def per_axis(value: Any, axes: int) -> list[int]:
-    """A number, or a list of one or of ``axes`` numbers, as a list of ``axes`` numbers."""
+    """A number, or a list of one or of at least ``axes`` numbers, as a list of ``axes`` numbers."""
     values = [value] if isinstance(value, int) else list(value)
-    return values * axes if len(values) == 1 else values
+    return values * axes if len(values) == 1 else values[-axes:]  # 1-D pooling runs as 2-D
 
 
 Rule = Callable[[Field, Sequence[Any], Tensor], Field]
@@ -173,6 +177,16 @@ RULES: dict[Any, Rule] = {
     aten.mv: dense,
     aten.addmm: dense,
     aten.baddbmm: dense,
+    aten._scaled_dot_product_flash_attention_for_cpu: dense,
+    aten.upsample_nearest1d: repetition,
     aten.upsample_nearest2d: repetition,
+    aten.upsample_nearest3d: repetition,
+    aten._upsample_nearest_exact1d: repetition,
+    aten._upsample_nearest_exact2d: repetition,
+    aten._upsample_nearest_exact3d: repetition,
+    aten.pixel_shuffle: repetition,
+    aten.upsample_linear1d: interpolation,
     aten.upsample_bilinear2d: interpolation,
+    aten.upsample_trilinear3d: interpolation,
+    aten.upsample_bicubic2d: cubic_interpolation,
 }

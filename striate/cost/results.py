@@ -36,14 +36,25 @@ class Results:
         if call in self.known:
             return remade(self.known[call])
         result = function(*args, **kwargs)
-        if all(tensor.is_meta for tensor in tree_leaves(result) if isinstance(tensor, Tensor)):
+        tensors, given = tensors_in(result), {storage_key(tensor) for tensor in tensors_in(args)}
+        if all(tensor.is_meta and storage_key(tensor) not in given for tensor in tensors):
             self.known[call] = described(result)
         return result
 
 
+def tensors_in(tree: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries."""
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def storage_key(tensor: Tensor) -> int:
+    """The same number for all tensors that share this one's memory, as long as one of them lives."""
+    return int(tensor.untyped_storage()._cdata)
+
+
 @functools.cache
 def shares_memory(function: OpOverload) -> bool:
-    """Whether what ``function`` gives may be one of its arguments or a view of one."""
+    """Whether ``function`` says that what it gives may be one of its arguments or a view of one."""
     return any(result.alias_info for result in function._schema.returns)
 
 
@@ -77,22 +88,42 @@ def remade(description: Any) -> Any:
 
 def like(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """A new meta tensor of the shape and order of ``x``, without gaps where that is a part of another."""
-    if x.ndim == 4 and x.stride(1) == 1:
+    if is_channels_last(x):
         n, c, h, w = x.shape
         return torch.empty(n, h, w, c, dtype=dtype or x.dtype, device="meta").permute(0, 3, 1, 2)
     return torch.empty(x.shape, dtype=dtype or x.dtype, device="meta")
 
 
+def is_channels_last(x: Tensor) -> bool:
+    """Whether the channels of a pixel lie together, then pixels, then rows, perhaps with gaps."""
+    if x.ndim != 4:
+        return False
+    _, channels, _, width = x.shape
+    by_picture, by_channel, by_row, by_pixel = x.stride()
+    return by_picture > 0 and by_channel == 1 and by_pixel >= channels and by_row >= by_pixel * width
+
+
+def is_spread(x: Tensor) -> bool:
+    """Whether all pixels of a map share one number, as in the gradient of a mean."""
+    outer, pixels = x.stride()[:2], x.stride()[2:]
+    return 0 in x.stride() and not any(pixels) and (outer[0] == 0 or outer[0] >= outer[-1])
+
+
 def in_place(x: Tensor, *others: Any) -> Tensor | None:
-    return x if all(fits(other, x) for other in others) else None
+    spread = 0 in x.stride()  # which cannot be written to
+    return x if x.is_floating_point() and not spread and all(fits(other, x) for other in others) else None
 
 
 def as_first(x: Tensor, *others: Any) -> Tensor | None:
     """The result of elementwise arithmetic, where nothing but ``x`` decides on its form."""
     if not x.is_floating_point() or x.ndim == 0 or not all(fits(other, x) for other in others):
         return None
-    known = x.is_contiguous() or (x.ndim == 4 and x.stride(1) == 1) or 0 in x.stride()
-    return like(x) if known else None
+    if is_spread(x):  # then another tensor decides on the order
+        tensors = [other for other in others if isinstance(other, Tensor) and other.ndim]
+        if not tensors:
+            return like(x)
+        x = tensors[0] if tensors[0].shape == x.shape else x
+    return like(x) if x.is_contiguous() or is_channels_last(x) else None
 
 
 def fits(other: Any, x: Tensor) -> bool:
@@ -103,22 +134,37 @@ def fits(other: Any, x: Tensor) -> bool:
     return other.dtype == x.dtype and other.ndim <= x.ndim and repeated
 
 
+def as_second(gradient: Tensor, x: Tensor, *others: Any) -> Tensor | None:
+    return as_first(x, gradient, *others) if x.shape == gradient.shape else None
+
+
+def contiguous(x: Tensor, *others: Any) -> Tensor | None:
+    return torch.empty(x.shape, dtype=x.dtype, device="meta") if x.is_floating_point() else None
+
+
 def reduction(x: Tensor, dims: Any = None, keepdim: bool = False) -> Tensor | None:
     if (dims is not None and not isinstance(dims, list | tuple)) or not x.is_floating_point():
         return None
+    if any(not -x.ndim <= dim < x.ndim for dim in dims or ()):
+        return None
     gone = {dim % x.ndim for dim in dims} if dims else set(range(x.ndim))
+    if dims and len(gone) < len(dims):
+        return None
     sizes = [1 if dim in gone else size for dim, size in enumerate(x.shape) if keepdim or dim not in gone]
     return torch.empty(sizes, dtype=x.dtype, device="meta")
 
 
-def product(left: Tensor, right: Tensor) -> Tensor | None:
+def product(left: Tensor, right: Tensor, num_axes: int = 2) -> Tensor | None:
+    if not left.ndim == right.ndim == num_axes or left.dtype != right.dtype:
+        return None
     if left.shape[-1] != right.shape[-2] or left.shape[:-2] != right.shape[:-2]:
         return None
     return torch.empty(*left.shape[:-1], right.shape[-1], dtype=left.dtype, device="meta")
 
 
 def sum_and_product(bias: Tensor, left: Tensor, right: Tensor) -> Tensor | None:
-    return product(left, right)
+    result = product(left, right)
+    return result if result is not None and fits(bias, result) else None
 
 
 def convolution(
@@ -132,7 +178,7 @@ def convolution(
     output_padding: Sequence[int],
     groups: int,
 ) -> Tensor | None:
-    if transposed or x.ndim != 4 or x.shape[1] != weight.shape[1] * groups:
+    if transposed or x.ndim != 4 or x.dtype != weight.dtype or x.shape[1] != weight.shape[1] * groups:
         return None
     return windowed(x, weight.shape[0], weight.shape[2:], stride, padding, dilation)
 
@@ -209,7 +255,7 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.mean: reduction,
     aten.sum: reduction,
     aten.mm: product,
-    aten.bmm: product,
+    aten.bmm: functools.partial(product, num_axes=3),
     aten.addmm: sum_and_product,
     aten.relu_: in_place,
     aten.hardtanh_: in_place,
@@ -220,17 +266,17 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.mul: as_first,
     aten.div: as_first,
     aten.relu: as_first,
-    aten.threshold_backward: as_first,
+    aten.threshold_backward: as_second,
     aten.hardtanh: as_first,
     aten.hardtanh_backward: as_first,
     aten.leaky_relu: as_first,
-    aten.leaky_relu_backward: as_first,
+    aten.leaky_relu_backward: as_second,
     aten.sigmoid: as_first,
     aten.sigmoid_backward: as_first,
     aten.tanh: as_first,
     aten.tanh_backward: as_first,
-    aten._softmax: as_first,
-    aten._softmax_backward_data: as_first,
-    aten._log_softmax: as_first,
-    aten._log_softmax_backward_data: as_first,
+    aten._softmax: contiguous,
+    aten._softmax_backward_data: contiguous,
+    aten._log_softmax: contiguous,
+    aten._log_softmax_backward_data: contiguous,
 }

@@ -112,6 +112,13 @@ def test_the_table_has_a_line_for_each_layer_then_the_sums(run_cli):
     assert re.search(r"largest batch [\d,]+ to predict, [\d,]+ to train, in 8,000.0 MB", text)
 
 
+def test_a_few_are_not_shown_as_none(run_cli):
+    lines = [line.split() for line in run_cli("summary", "lenet5", "--batch", 1).out.splitlines()]
+    assert ["head.2", "Linear", "10", "850", "<0.1", "all", "4", "<0.01"] in lines
+    assert ["head.1", "Tanh", "84", "0", "0", "all", "4", "<0.01"] in lines
+    assert ["pictures", "<0.1", "MB"] in lines
+
+
 @pytest.mark.parametrize("name", ["resnet152", "inception_v4", "capsnet"])
 def test_80_columns_are_enough(run_cli, monkeypatch, name):
     monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True, raising=False)
@@ -129,7 +136,8 @@ def test_80_columns_are_enough(run_cli, monkeypatch, name):
         ("resnet19", "no network called 'resnet19'", "did you mean"),
         ("resnet18 --input 224", "'224' is not a size of pictures", "--input"),
         ("resnet18 --input 3x0x64", "'3x0x64' is not a size of pictures", "--input"),
-        ("resnet18 --input 3x16x64", "at least 32x32 pixels", "--input 3x32x64"),
+        ("resnet18 --input 3x16x64", "at least 32x32 pixels", "--input 3x224x224"),
+        ("resnet18 --input 224x224x3", "at least 32x32 pixels", "channels, then height and width"),
         ("resnet18 --memory lots", "'lots' is not an amount of memory", "--memory"),
         ("resnet18 --memory 8TB", "'8TB' is not an amount of memory", "--memory"),
         ("resnet18 --optimizer lion", "unknown optimizer 'lion'", "--optimizer"),
