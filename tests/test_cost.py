@@ -232,9 +232,9 @@ def test_parameters_that_a_prediction_does_not_reach_are_counted():
 
 
 def test_work_between_the_layers_of_a_block_is_the_blocks_own():
-    cost = measure_cost(on_meta("resnet18"), (3, 224, 224))
+    cost = measure_cost(on_meta("se_resnet18"), (3, 224, 224))
     unit = next(layer for layer in cost.layers if layer.name == "stages.stage1.0")
-    assert (unit.kind, unit.params, unit.macs) == ("BasicUnit", 0, 0)
+    assert (unit.kind, unit.params, unit.macs) == ("SEBasicUnit", 0, 0)
     assert unit.activation == 4 * 64 * 56 * 56  # the sum with the shortcut
 
 

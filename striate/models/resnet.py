@@ -45,8 +45,9 @@ class BasicUnit(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        summed: Tensor = self.activation(self.residual(x) + self.shortcut(x))
-        return summed
+        summed: Tensor = self.residual(x).add_(self.shortcut(x))  # in place: one large map less
+        rectified: Tensor = self.activation(summed)
+        return rectified
 
 
 class BottleneckUnit(nn.Module):
@@ -66,8 +67,9 @@ class BottleneckUnit(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        summed: Tensor = self.activation(self.residual(x) + self.shortcut(x))
-        return summed
+        summed: Tensor = self.residual(x).add_(self.shortcut(x))  # in place: one large map less
+        rectified: Tensor = self.activation(summed)
+        return rectified
 
 
 class BottleneckUnitV1(nn.Module):
@@ -87,8 +89,9 @@ class BottleneckUnitV1(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        summed: Tensor = self.activation(self.residual(x) + self.shortcut(x))
-        return summed
+        summed: Tensor = self.residual(x).add_(self.shortcut(x))  # in place: one large map less
+        rectified: Tensor = self.activation(summed)
+        return rectified
 
 
 Unit = type[BasicUnit] | type[BottleneckUnit] | type[BottleneckUnitV1]
