@@ -83,8 +83,8 @@ def test_half_precision_saves_memory(summarize):
 
 def test_receptive_fields_are_null_for_the_whole_picture(summarize):
     layers = {layer["name"]: layer for layer in summarize("resnet18")["layers"]}
-    assert layers["stages.stage4.1"]["receptive_field"] == [435, 435]
-    assert layers["stages.stage4.1"]["stride"] == [32, 32]
+    assert layers["stages.stage4.1.activation"]["receptive_field"] == [435, 435]
+    assert layers["stages.stage4.1.activation"]["stride"] == [32, 32]
     assert layers["head"]["receptive_field"] is None
 
 
@@ -101,7 +101,7 @@ def test_the_table_has_a_line_for_each_layer_then_the_sums(run_cli):
     lines = [line.split() for line in out.splitlines()]
     assert lines[0] == ["layer", "kind", "output", "params", "MMAC", "field", "stride", "MB"]
     assert lines[1] == ["stem.0.conv", "Conv2d", "64x112x112", "9,408", "118.0", "7", "2", "25.69"]
-    assert ["stages.stage4.1", "BasicUnit", "512x7x7", "0", "0", "435", "32", "0.80"] in lines
+    assert ["stages.stage4.1.activation", "ReLU", "512x7x7", "0", "0", "435", "32", "0"] in lines
     assert ["head", "Linear", "1000", "513,000", "0.5", "all", "32", "0.03"] in lines
     text = " ".join(out.split())
     assert "parameters 11,689,512, of which 11,689,512 are trained" in text
