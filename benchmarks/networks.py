@@ -20,6 +20,7 @@ JOBS = {  # name: network, batch, training, steps a turn
     "mobilenet_v2 inference, batch 1": ("mobilenet_v2", 1, False, 16),
     "resnet50 training, batch 16": ("resnet50", 16, True, 1),
     "resnet50 training, batch 32": ("resnet50", 32, True, 1),
+    "mobilenet_v2 training, batch 16": ("mobilenet_v2", 16, True, 2),
     "mobilenet_v2 training, batch 32": ("mobilenet_v2", 32, True, 1),
 }
 

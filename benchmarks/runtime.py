@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from turns import FOREIGN
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -88,8 +90,7 @@ def compare(comparison: Comparison, pairs: int) -> None:
 
 def run(workload: str, environment: dict[str, str]) -> dict:
     """One process."""
-    foreign = ("OMP_", "GOMP_", "KMP_", "MKL_", "STRIATE_")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     command = [sys.executable, __file__, "--measure", workload]
     output = subprocess.run(
         command, env=clean | environment, check=True, capture_output=True, text=True

@@ -74,10 +74,6 @@ class Run:
         """``predict`` for several pictures, computed in batches; they may be of different sizes."""
         return self.predictor.predict_all(pictures, count)
 
-    def draw_all(self, pictures: Sequence[Path], folder: Path) -> None:
-        """Copies of the pictures, with predictions drawn into them; as ``Predictor.draw_all``."""
-        self.predictor.draw_all(pictures, folder)
-
     def evaluate(self, data: str | Path | Dataset | None = None, split: str | None = None) -> dict[str, Any]:
         """Metrics on a split: {"split", "num_samples", "metrics"}.
 
@@ -148,10 +144,6 @@ class Run:
     def predicted(self, batches: Any) -> Any:
         """Batch, outputs and predictions for each batch; exact fp32."""
         return self.predictor.predicted(batches)
-
-    def place(self, picture: str | Path | Tensor) -> tuple[Tensor, Any]:
-        """One picture as uint8 (C, H, W) of the network's input size, and its frame."""
-        return self.predictor.place(picture)
 
     def _check_faults(self, faults: Sequence[Fault]) -> None:
         """Raise InputError for the first fault that training has not met and told."""

@@ -79,17 +79,17 @@ def _load(run: str, device: str, weights: Path | None, fit: Fit | None) -> "Pred
     from striate.run import load_run
 
     if Path(run).is_dir() or run not in CATALOG:
-        if weights or fit:
-            raise InputError(
-                "a run has weights and preprocessing of its own",
-                "--weights" if weights else "--fit",
-                "leave it out, or name a network of the catalogue",
-            )
         if not Path(run).exists():
             raise InputError(
                 "there is no such run folder, and no network of that name",
                 run,
                 "`striate train DATA` makes a run, `striate models` lists networks",
+            )
+        if weights or fit:
+            raise InputError(
+                "a run has weights and preprocessing of its own",
+                "--weights" if weights else "--fit",
+                "leave it out, or name a network of the catalogue",
             )
         return load_run(run, device).predictor
     predictor = load_pretrained(run, device, weights)

@@ -30,68 +30,67 @@ from striate.layers import ConvNormAct, global_average_pool
 from striate.models.backbone import Backbone, FeatureInfo, scaled
 
 
-class BasicUnit(nn.Module):
-    """Two 3x3 convolutions beside a shortcut: (N, C_in, H, W) -> (N, C_out, H / stride, W / stride)."""
+class ResidualUnit(nn.Module):
+    """The drawings above: (N, C_in, H, W) -> (N, C_out, H / stride, W / stride).
 
-    expansion = 1
+    Args:
+        residual: the convolutions.
+        in_channels, out_channels, stride: of the unit; they decide on the shortcut.
+    """
 
-    def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
+    expansion: int  # C_out is this many times the width of the unit
+
+    def __init__(self, residual: nn.Module, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.residual = nn.Sequential(
-            ConvNormAct(in_channels, width, 3, stride=stride),
-            ConvNormAct(width, width, 3, activation=None),
-        )
-        self.shortcut = shortcut(in_channels, width, stride)
+        self.residual = residual
+        self.shortcut = shortcut(in_channels, out_channels, stride)
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        summed: Tensor = self.residual(x).add_(self.shortcut(x))  # in place: one large map less
+        summed = self.residual(x).add_(self.shortcut(x))  # in place: one large map less
         rectified: Tensor = self.activation(summed)
         return rectified
 
 
-class BottleneckUnit(nn.Module):
+class BasicUnit(ResidualUnit):
+    """Two 3x3 convolutions."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
+        residual = nn.Sequential(
+            ConvNormAct(in_channels, width, 3, stride=stride),
+            ConvNormAct(width, width, 3, activation=None),
+        )
+        super().__init__(residual, in_channels, width, stride)
+
+
+class BottleneckUnit(ResidualUnit):
     """1x1 narrows, 3x3 looks around, 1x1 widens: a deep unit at the price of a shallow one."""
 
     expansion = 4
 
     def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
-        super().__init__()
-        out_channels = width * self.expansion
-        self.residual = nn.Sequential(
+        residual = nn.Sequential(
             ConvNormAct(in_channels, width, 1),
             ConvNormAct(width, width, 3, stride=stride),  # "v1.5": the stride sits in the 3x3
-            ConvNormAct(width, out_channels, 1, activation=None),
+            ConvNormAct(width, 4 * width, 1, activation=None),
         )
-        self.shortcut = shortcut(in_channels, out_channels, stride)
-        self.activation = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        summed: Tensor = self.residual(x).add_(self.shortcut(x))  # in place: one large map less
-        rectified: Tensor = self.activation(summed)
-        return rectified
+        super().__init__(residual, in_channels, 4 * width, stride)
 
 
-class BottleneckUnitV1(nn.Module):
+class BottleneckUnitV1(ResidualUnit):
     """As in the paper: the first 1x1 strides. The 3x3 is cheaper, but three of four pixels are skipped."""
 
     expansion = 4
 
     def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
-        super().__init__()
-        out_channels = width * self.expansion
-        self.residual = nn.Sequential(
+        residual = nn.Sequential(
             ConvNormAct(in_channels, width, 1, stride=stride),
             ConvNormAct(width, width, 3),
-            ConvNormAct(width, out_channels, 1, activation=None),
+            ConvNormAct(width, 4 * width, 1, activation=None),
         )
-        self.shortcut = shortcut(in_channels, out_channels, stride)
-        self.activation = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        summed: Tensor = self.residual(x).add_(self.shortcut(x))  # in place: one large map less
-        rectified: Tensor = self.activation(summed)
-        return rectified
+        super().__init__(residual, in_channels, 4 * width, stride)
 
 
 Unit = type[BasicUnit] | type[BottleneckUnit] | type[BottleneckUnitV1]

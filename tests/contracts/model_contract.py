@@ -191,6 +191,9 @@ class ModelContract:
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         size = expected.abs().max().item()
         torch.testing.assert_close(model(pictures), expected, rtol=1e-4, atol=1e-4 * size)
+        everything(model, pictures).backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+        model.zero_grad()
         model = model.double()
         everything(model, pictures.double()).backward()
         for (name, parameter), gradient in zip(model.named_parameters(), gradients, strict=True):
