@@ -80,7 +80,8 @@ def test_config_tells_what_the_run_was(digits_run):
     assert config.data.fingerprint == load_digits().fingerprint()
     assert config.versions["torch"] == torch.__version__
     pixels = (
-        torch.cat([digits_run.place(image)[0] for image in images_of(digits_run, "train")]).double() / 255
+        torch.cat([digits_run.predictor.place(image)[0] for image in images_of(digits_run, "train")]).double()
+        / 255
     )
     assert config.input.mean == pytest.approx([float(pixels.mean())], abs=1e-6)
     assert config.input.std == pytest.approx([float(pixels.std(correction=0))], abs=1e-6)
@@ -125,7 +126,7 @@ def test_mirror_evaluation_averages_the_logits_of_a_picture_and_its_mirror_image
     (folder / "config.json").write_text(json.dumps(config))
     run = load_run(folder)
     split = run.choose_split(None, "test")[1]
-    images = torch.stack([run.place(split[i][0])[0] for i in range(len(split))])
+    images = torch.stack([run.predictor.place(split[i][0])[0] for i in range(len(split))])
     pixels = run.preprocessing.normalize(images)
     with torch.inference_mode():
         logits = (run.model(pixels)["logits"] + run.model(pixels.flip(3))["logits"]) / 2
