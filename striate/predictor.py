@@ -117,7 +117,7 @@ class Predictor:
 
     def prepare(self, batch: Batch) -> Tensor:
         """Network input (N, C, H, W), float32, on the device."""
-        return to_input(self.preprocessing.normalize(batch.images.to(self.device)))
+        return self.preprocessing.normalize(to_input(batch.images.to(self.device)))
 
     def place(self, picture: str | Path | Tensor) -> tuple[Tensor, Frame]:
         """One picture as uint8 (C, H, W) of the network's input size, and its frame."""

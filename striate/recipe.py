@@ -36,6 +36,14 @@ class ModelSettings(Section):
 
     name: str = "compact_cnn"
     arguments: dict[str, Any] = {}  # passed to the builder beside num_classes and in_channels
+    pretrained: bool = False  # start from the published weights
+    weights: str = ""  # start from these: a run folder, or a file of weights
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        if self.pretrained and self.weights:
+            raise ValueError("weights are either published (pretrained) or given (weights)")
+        return self
 
 
 class DataSettings(Section):
@@ -53,6 +61,11 @@ class DataSettings(Section):
     )
     workers: Annotated[int, Field(ge=0)] = 0  # processes that decode
     memory_mb: NonNegative = 2048  # a split below this is decoded once and kept in memory
+    cache_mb: NonNegative = 16_384  # on disk, for pictures that do not fit in memory; 0: decode each time
+    worker_timeout: Positive = 25.0  # seconds after which a worker that gives nothing has hung
+    classes: tuple[str, ...] = ()  # only these; none named: all
+    per_class: Annotated[int, Field(ge=1)] | None = None  # at most so many training pictures of each class
+    sampling: Literal["each", "balanced"] = "each"  # balanced: each class equally often in an epoch
 
 
 class InputSettings(Section):
@@ -79,6 +92,9 @@ class AugmentSettings(Section):
     contrast: Fraction = 0.0
     lighting: NonNegative = 0.0  # standard deviation of the PCA colour noise
     fill: Literal["zero", "reflect", "edge"] = "zero"  # what enters at the border
+    erase: Fraction = 0.0  # probability that a rectangle is blotted out
+    mixup: NonNegative = 0.0  # strength (alpha) of blending a picture with another, labels too
+    cutmix: NonNegative = 0.0  # strength (alpha) of pasting a part of another picture, labels too
 
     @model_validator(mode="after")
     def _check_crop(self) -> Self:
@@ -126,11 +142,23 @@ class ScheduleSettings(Section):
     final: Fraction = 0.0  # cosine, one_cycle: the factor at the end
 
 
+class PhaseSettings(Section):
+    """A stretch of training: what is held still, and how fast the rest moves."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    freeze: str = "none"  # "backbone", or the last stage that is held still, or "none"
+    lr: Positive | None = None  # the peak of its schedule; None: optimizer.lr
+    stage_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # factor of lr per stage away from the head
+    augment: bool = True  # without it the features of a frozen backbone are computed once
+
+
 class TrainSettings(Section):
     """The loop."""
 
     epochs: Annotated[int, Field(ge=1)] = 20
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    phases: tuple[PhaseSettings, ...] = ()  # none: chosen by where the weights come from
+    freeze: str | None = None  # one phase with this held still; None: as ``phases`` say
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 64  # auto: the largest that memory holds
     accumulate: Annotated[int, Field(ge=1)] = 1  # micro-batches of batch_size / accumulate per step
     clip_value: Positive | None = None
     clip_norm: Positive | None = None
@@ -143,6 +171,24 @@ class TrainSettings(Section):
     checkpoint_minutes: NonNegative = 5.0  # beside the one at each epoch's end
     strict: bool = False  # a bad picture stops the run
     tensorboard: bool = False
+    sync_batch_norm: bool = False  # processes share the statistics of a batch
+    shard: bool = False  # processes share out the parameters, for networks that do not fit in one
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sum_epochs(cls, values: Any) -> Any:
+        """Phases say how many epochs there are; another number beside them is a mistake."""
+        phases = values.get("phases") if isinstance(values, dict) else None
+        if not phases:
+            return values
+        if values.get("freeze") is not None:
+            raise ValueError("freeze and phases exclude one another: each phase has its own freeze")
+        if all(isinstance(phase, dict) and isinstance(phase.get("epochs"), int) for phase in phases):
+            total = sum(phase["epochs"] for phase in phases)
+            if values.get("epochs", total) != total:
+                raise ValueError(f"the phases have {total} epochs together, epochs is {values['epochs']}")
+            return {**values, "epochs": total}
+        return values
 
 
 class EvaluateSettings(Section):
@@ -166,6 +212,12 @@ class Recipe(Section):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 
+    @model_validator(mode="after")
+    def _check_balance(self) -> Self:
+        if self.data.sampling == "balanced" and self.loss.class_weights != "none":
+            raise ValueError("data.sampling and loss.class_weights mend the same thing: choose one of them")
+        return self
+
     def to_toml(self) -> str:
         """This recipe as TOML; a key that is None is left out, because TOML has no null."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
@@ -177,7 +229,9 @@ def load_recipe(source: "Path | Recipe | None" = None, overrides: dict[str, Any]
     Raises:
         InputError: no such file, not TOML, an unknown key, or a value out of its range.
     """
-    values = source.model_dump(mode="json") if isinstance(source, Recipe) else _read_toml(source)
+    # What was left unset stays so: what a run starts from may have another wish for it.
+    given = source.model_dump(mode="json", exclude_unset=True) if isinstance(source, Recipe) else None
+    values = _read_toml(source) if given is None else given  # type: ignore[arg-type]
     for key, value in (overrides or {}).items():
         *sections, name = key.split(".")
         target = values
@@ -199,13 +253,14 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         fault = error.errors()[0]
-        setting = ".".join(str(part) for part in fault["loc"] if "[" not in str(part))  # not which of a union
+        setting = ".".join(str(part) for part in fault["loc"] if _is_setting(part))  # not which of a union
         if fault["type"] == "extra_forbidden":
             section = _section_at(fault["loc"][:-1])
             known = ", ".join(section.model_fields)
             raise InputError(f"unknown setting {setting}", where, f"one of: {known}") from None
         wish = fault["msg"].removeprefix("Value error, ")
-        raise InputError(f"{setting}: {wish}, got {fault['input']!r}", where, SHOW_ALL) from None
+        got = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"  # not a whole section
+        raise InputError(f"{setting}: {wish}{got}".removeprefix(": "), where, SHOW_ALL) from None
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -238,6 +293,10 @@ def _read_toml(path: Path | None) -> dict[str, Any]:
         raise InputError(f"cannot read the recipe: {reason}", path, "name a TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"the recipe is not TOML: {error}", path, SHOW_ALL) from None
+
+
+def _is_setting(part: int | str) -> bool:
+    return isinstance(part, int) or not {"[", "-"} & set(part)
 
 
 def _section_at(location: tuple[int | str, ...]) -> type[Section]:

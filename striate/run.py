@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ from striate.data.images import IMAGE_SUFFIXES
 from striate.data.load import load_data
 from striate.data.loader import Loader, Pictures, prepare_pictures
 from striate.data.preprocessing import Preprocessing
-from striate.data.split import split_dataset
+from striate.data.split import choose_classes, choose_per_class, split_dataset
 from striate.device import choose_device, place_model
 from striate.errors import InputError
 from striate.files import read_tensors
 from striate.models.catalog import create_model, model_facts
 from striate.predictor import LabelScore, Predictor
-from striate.recipe import Recipe
+from striate.recipe import Recipe, load_recipe
 from striate.run_folder import CONFIG, RESULTS, WEIGHTS, RunConfig, read_config
+from striate.start import Start
 from striate.tasks.classification import ClassificationTask
 from striate.tasks.task import Task
 from striate.train.loop import evaluate
@@ -135,7 +136,14 @@ class Run:
     def pictures(self, split: Split) -> tuple[Pictures, list[Any]]:
         """The pictures of a split as network input, and the faults of those that cannot be read."""
         settings = self.config.recipe.data
-        return prepare_pictures(split, self.preprocessing, settings.memory_mb * 2**20, settings.workers)
+        return prepare_pictures(
+            split,
+            self.preprocessing,
+            settings.memory_mb * 2**20,
+            settings.workers,
+            cache_bytes=settings.cache_mb * 2**20,
+            timeout=settings.worker_timeout,
+        )
 
     def batches(self, pictures: Pictures) -> Any:
         """The pictures in their own order, in batches for evaluation."""
@@ -166,29 +174,57 @@ class Run:
 
 
 def apply_split(dataset: Dataset, recipe: Recipe) -> Dataset:
-    """Train, val and test as the recipe's data section says."""
-    settings = recipe.data
-    return split_dataset(dataset, settings.fractions, settings.seed, settings.val_fraction)
-
-
-def build(config: RunConfig, class_weights: Tensor | None = None) -> tuple[nn.Module, Task]:
-    """The network, with fresh weights, and the task of a run.
+    """Train, val and test as the recipe's data section says, of the classes that it names.
 
     Raises:
-        InputError: there is no such network, or it takes no such arguments.
+        InputError: a class that the data do not have, or a split without pictures.
     """
-    if given := {"name", "num_classes", "in_channels", "pretrained", "weights"} & config.arguments.keys():
+    settings = recipe.data
+    dataset = split_dataset(dataset, settings.fractions, settings.seed, settings.val_fraction)
+    if settings.classes:
+        dataset = choose_classes(dataset, settings.classes)
+    if settings.per_class is not None:
+        train = choose_per_class(dataset.splits["train"], settings.per_class, settings.seed)
+        dataset = replace(dataset, splits={**dataset.splits, "train": train})
+    return dataset
+
+
+def build(
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    channels: int,
+    class_weights: Tensor | None = None,
+    start: Start | None = None,
+) -> tuple[nn.Module, Task]:
+    """The network and the task of a run; with fresh weights, or those that the recipe starts from.
+
+    Args:
+        channels: of the network's input.
+        start: what is known of the recipe's first weights; None leaves them aside.
+
+    Raises:
+        InputError: there is no such network, it takes no such arguments, or the weights cannot be had.
+    """
+    model = recipe.model
+    if given := {"name", "num_classes", "in_channels", "pretrained", "weights", "fresh_head"} & (
+        model.arguments.keys()
+    ):
         raise InputError(
             f"{min(given)} is no argument to choose: it follows from the data or another setting",
             "model.arguments",
             "leave it out",
         )
+    origin: dict[str, Any] = {}
+    if start:
+        fresh_head = start.classes != classes
+        origin = {
+            "pretrained": model.pretrained, "weights": model.weights or None, "fresh_head": fresh_head
+        }  # fmt: skip
     backbone = create_model(
-        config.model, num_classes=len(config.classes), in_channels=config.input.channels, **config.arguments
+        model.name, num_classes=len(classes), in_channels=channels, **origin, **model.arguments
     )
-    loss = config.recipe.loss
-    task = ClassificationTask(config.classes, loss.label_smoothing, class_weights, loss.kind)
-    return task.build(backbone, config.classes), task
+    task = ClassificationTask(classes, recipe.loss.label_smoothing, class_weights, recipe.loss.kind)
+    return task.build(backbone, classes), task
 
 
 def check_size(model: str, size: tuple[int, int], margin: int) -> None:
@@ -220,7 +256,9 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
     config = read_config(path)
     try:
         check_size(config.model, config.input.size, config.input.margin)
-        model, task = build(config)
+        network = {"model.name": config.model, "model.arguments": config.arguments}
+        recipe = load_recipe(config.recipe, network)
+        model, task = build(recipe, config.classes, config.input.channels)
     except InputError as error:
         raise InputError(
             f"config.json is not a run's: {error.what}", path / CONFIG, "restore the file"

@@ -29,7 +29,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from torch import nn
+from torch import Tensor
 
 import striate
 from striate.data.preprocessing import Preprocessing
@@ -158,9 +158,9 @@ def check_run_folder(path: Path) -> None:
         raise unwritable(path, error) from None
 
 
-def save_weights(path: Path, model: nn.Module) -> None:
+def save_weights(path: Path, tensors: dict[str, Tensor]) -> None:
     """The network's values as model.safetensors in the run folder ``path``."""
-    write_tensors(path / WEIGHTS, model.state_dict(), {})
+    write_tensors(path / WEIGHTS, tensors, {})
 
 
 def read_config(path: str | Path) -> RunConfig:

@@ -68,6 +68,8 @@ def apply(environment: MutableMapping[str, str]) -> Runtime:
     Raises:
         InputError: a STRIATE_ variable has a value that it cannot have.
     """
+    if "WORLD_SIZE" in environment:  # torchrun's processes would each warn of a setting that is meant
+        environment.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     return Runtime(
         set_waiting(environment),
         set_allocator(environment),

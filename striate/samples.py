@@ -56,7 +56,10 @@ class Batch:
 
     ``images`` are uint8 (N, C, H, W) at network input size; ``targets`` is what the task's loss
     receives (classification: int64 (N,) class ids); ``indices`` int64 (N,) are positions in the split;
-    ``names`` tell a person which pictures these are.
+    ``names`` tell a person which pictures these are. ``showings`` int64 (N,) is there where an epoch may
+    show a picture several times: its index, and the size of the split for each earlier time. ``partners``
+    are the N samples that these are to be mixed with. ``whole`` is the number of pictures of the batch where
+    several processes share it, and these are one's part.
     """
 
     images: Tensor
@@ -64,6 +67,19 @@ class Batch:
     indices: Tensor
     names: Sequence[str]
     frames: Sequence[Frame]
+    showings: Tensor | None = None
+    partners: "Batch | None" = None
+    whole: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Pictures of the batch, those of other processes among them."""
+        return len(self.indices) if self.whole is None else self.whole
+
+    @property
+    def keys(self) -> Tensor:
+        """What random changes are keyed on, int64 (N,): no two of an epoch are equal."""
+        return self.indices if self.showings is None else self.showings
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,14 @@ class Outcome:
     err: str
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Nothing is left in, or taken from, the cache of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STRIATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def run_cli(monkeypatch, capsys) -> Callable[..., Outcome]:
     """The command line as a user calls it: ``run_cli("evaluate", folder, "--json")``."""

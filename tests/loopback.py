@@ -59,7 +59,9 @@ def serving() -> Iterator[Site]:
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     site.address = f"http://127.0.0.1:{http.server_port}"
-    yield site
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    try:
+        yield site
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()

@@ -18,6 +18,7 @@ JOBS = {
     "no workers": ["--optimizer=nadam"],
     "two workers": ["--optimizer=nadam", "--workers=2", "--offset=7"],
     "bf16": ["--model=compact_cnn", "--optimizer=sgd", "--precision=bf16", "--offset=14"],
+    "phases": ["--phases", "--optimizer=adamw", "--offset=4"],
     "two threads, ended by the command line": ["--optimizer=adamw", "--command-line", "--offset=21"],
 }
 

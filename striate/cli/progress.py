@@ -14,8 +14,8 @@ from striate.train.checkpoint import TrainingState
 class TrainingProgress:
     """Watches a run on standard error: one bar per split read and per epoch, one line per epoch done."""
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=quiet)
         self.live = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -24,7 +24,7 @@ class TrainingProgress:
             TextColumn("{task.fields[note]}"),
             console=self.console,
             transient=True,
-            disable=not sys.stderr.isatty(),
+            disable=quiet or not sys.stderr.isatty(),
         )
         self.bar: Any = None
         self.epochs = 0
@@ -46,14 +46,18 @@ class TrainingProgress:
 
     def start(self, state: TrainingState, epochs: int, steps_per_epoch: int, note: str) -> None:
         """Says what is about to be trained."""
-        for bar in self.live.task_ids:
-            self.live.remove_task(bar)
+        self._remove_bars()
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.console.print(note, markup=False, soft_wrap=True)
+
+    def phase(self, state: TrainingState, note: str) -> None:
+        """Says what the phase trains."""
         self.console.print(note, markup=False, soft_wrap=True)
 
     def step(self, state: TrainingState, loss: float) -> None:
         """Moves the epoch's bar."""
         if self.bar is None:
+            self._remove_bars()  # of features that were computed
             self.bar = self.live.add_task("", total=self.steps_per_epoch, note="")
         self.live.update(
             self.bar,
@@ -74,3 +78,7 @@ class TrainingProgress:
                     f"   {split} loss {row[split]['loss']:.4f} accuracy {100 * row[split]['accuracy']:.2f} %"
                 )
         self.console.print(line, markup=False, soft_wrap=True)
+
+    def _remove_bars(self) -> None:
+        for bar in self.live.task_ids:
+            self.live.remove_task(bar)

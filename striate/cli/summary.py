@@ -32,6 +32,9 @@ def summary(
     optimizer: Annotated[
         str, typer.Option(help="sgd (without momentum), momentum, adam, adamw, nadam or rmsprop.")
     ] = "adamw",
+    freeze: Annotated[
+        str, typer.Option(metavar="WHAT", help="Hold still: backbone, all up to a STAGE, or none.")
+    ] = "none",
     memory: Annotated[
         str | None,
         typer.Option(help="To find the largest batch, such as 8GB; what is free here if left out."),
@@ -53,7 +56,7 @@ def summary(
 
     find_optimizer(optimizer)  # before the work
     available = free_memory() if memory is None else parse_memory(memory)
-    cost = measure(model, classes, input_shape, resolve_precision(precision, "cpu"))
+    cost = measure(model, classes, input_shape, resolve_precision(precision, "cpu"), freeze)
     layers = cost.layers if depth is None else cost.folded(depth)
     if json:
         print_json(as_json(cost, layers, batch, optimizer, available) | {"model": model})
@@ -63,17 +66,20 @@ def summary(
         typer.echo(line)
 
 
-def measure(model: str, classes: int | None, input_shape: str | None, precision: str) -> "Cost":
+def measure(
+    model: str, classes: int | None, input_shape: str | None, precision: str, freeze: str = "none"
+) -> "Cost":
     """The cost of a network of the catalogue, built without memory.
 
     Raises:
-        InputError: there is no such network, or it does not take such pictures.
+        InputError: there is no such network or stage, or it does not take such pictures.
     """
     import torch
 
     from striate.cost import measure_cost
     from striate.errors import InputError
     from striate.models.catalog import create_model, model_facts
+    from striate.train.transfer import freeze as hold_still
 
     facts = model_facts(model)
     shape = facts.input if input_shape is None else parse_shape(input_shape)
@@ -85,6 +91,7 @@ def measure(model: str, classes: int | None, input_shape: str | None, precision:
         )
     with torch.device("meta"):
         network = create_model(model, classes, shape[0])
+    hold_still(network, freeze)
     return measure_cost(network, shape, precision)
 
 

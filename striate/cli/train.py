@@ -17,36 +17,108 @@ SETTINGS = {  # the setting of the recipe that each flag stands for
     "workers": "data.workers",
     "seed": "train.seed",
     "strict": "train.strict",
+    "pretrained": "model.pretrained",
+    "weights": "model.weights",
+    "freeze": "train.freeze",
+    "class_weights": "loss.class_weights",
+    "sampling": "data.sampling",
+    "mixup": "augment.mixup",
+    "cutmix": "augment.cutmix",
+    "erase": "augment.erase",
 }
+
+
+TRANSFER, NOISE = "Transfer learning", "Imbalance and noise"  # headings of the help
+
+DataFlag = Annotated[
+    str | None, typer.Argument(help="Folder, archive or data set name; the recipe's if left out.")
+]
+ModelFlag = Annotated[str | None, typer.Option(help="A network of `striate models`.")]
+OutFlag = Annotated[Path | None, typer.Option(help="The run folder to make.")]
+PretrainedFlag = Annotated[
+    bool,
+    typer.Option(
+        "--pretrained", help="Start from the network's published weights.", rich_help_panel=TRANSFER
+    ),
+]
+WeightsFlag = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN|FILE", help="Start from the weights of a run or a file.", rich_help_panel=TRANSFER
+    ),
+]
+FreezeFlag = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHAT", help="Hold still: backbone, all up to a STAGE, or none.", rich_help_panel=TRANSFER
+    ),
+]
+EpochsFlag = Annotated[int | None, typer.Option(help="Passes over the training pictures.")]
+BatchSizeFlag = Annotated[str | None, typer.Option(help="Pictures per step; auto: as many as memory holds.")]
+LrFlag = Annotated[float | None, typer.Option(help="Peak learning rate.")]
+ImageSizeFlag = Annotated[int | None, typer.Option(help="Side of the network input in pixels.")]
+PrecisionFlag = Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")]
+DeviceFlag = Annotated[str | None, typer.Option(help="auto, cpu, cuda, ...")]
+WorkersFlag = Annotated[int | None, typer.Option(help="Processes that decode pictures.")]
+SeedFlag = Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")]
+ClassWeightsFlag = Annotated[
+    str | None,
+    typer.Option(metavar="balanced", help="Rare classes weigh more in the loss.", rich_help_panel=NOISE),
+]
+SamplingFlag = Annotated[
+    str | None,
+    typer.Option(metavar="balanced", help="Each class equally often in an epoch.", rich_help_panel=NOISE),
+]
+MixupFlag = Annotated[
+    float | None, typer.Option(help="Blend pictures and labels; 0.2 is usual.", rich_help_panel=NOISE)
+]
+CutmixFlag = Annotated[
+    float | None,
+    typer.Option(help="Paste a part of another picture, labels too; 1.0 is usual.", rich_help_panel=NOISE),
+]
+EraseFlag = Annotated[
+    float | None,
+    typer.Option(help="Probability of blotting a rectangle out; 0.25 is usual.", rich_help_panel=NOISE),
+]
+ConfigFlag = Annotated[Path | None, typer.Option(help="A recipe: a TOML file with all settings.")]
+ChangeFlag = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting.")
+]
+ResumeFlag = Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")]
+StrictFlag = Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")]
+PrintConfigFlag = Annotated[
+    bool, typer.Option("--print-config", help="Print all settings as a recipe, and stop.")
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def train(
     context: typer.Context,
-    data: Annotated[
-        str | None, typer.Argument(help="Folder, archive or data set name; the recipe's if left out.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A network of `striate models`.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pictures per step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of the network input in pixels.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ...")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that decode pictures.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A recipe: a TOML file with all settings.")] = None,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting.")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")] = False,
-    print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print all settings as a recipe, and stop.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    data: DataFlag = None,
+    model: ModelFlag = None,
+    out: OutFlag = None,
+    pretrained: PretrainedFlag = False,
+    weights: WeightsFlag = None,
+    freeze: FreezeFlag = None,
+    epochs: EpochsFlag = None,
+    batch_size: BatchSizeFlag = None,
+    lr: LrFlag = None,
+    image_size: ImageSizeFlag = None,
+    precision: PrecisionFlag = None,
+    device: DeviceFlag = None,
+    workers: WorkersFlag = None,
+    seed: SeedFlag = None,
+    class_weights: ClassWeightsFlag = None,
+    sampling: SamplingFlag = None,
+    mixup: MixupFlag = None,
+    cutmix: CutmixFlag = None,
+    erase: EraseFlag = None,
+    config: ConfigFlag = None,
+    change: ChangeFlag = None,
+    resume: ResumeFlag = None,
+    strict: StrictFlag = False,
+    print_config: PrintConfigFlag = False,
+    json: JsonFlag = False,
 ) -> None:
     """Train a network on pictures, measure it, and write its run folder.
 
@@ -78,6 +150,7 @@ def _train(
     from striate.cli.output import percent, print_json
     from striate.cli.progress import TrainingProgress
     from striate.errors import InputError
+    from striate.train.distributed import read_environment
 
     if resume and (settings or config or out):
         raise InputError(
@@ -85,13 +158,16 @@ def _train(
             "--resume",
             f"striate train --resume {resume}, and nothing else",
         )
-    with TrainingProgress() as progress:
+    is_first = read_environment().is_first  # of torchrun's processes: the one that speaks
+    with TrainingProgress(quiet=not is_first) as progress:
         if resume:
             run = api.resume(resume, watchers=[progress], reading=progress.reading)
         else:
             run = api.train(
                 data, out=out, config=config, settings=settings, watchers=[progress], reading=progress.reading
             )
+    if not is_first:
+        return
     if json:
         print_json({"run": str(run.path), "results": run.results})
         return

@@ -87,7 +87,11 @@ class ZipArchive(Archive):
 
 
 class TarArchive(Archive):
-    """An uncompressed tar file: the place of every file is known, so any can be read at once."""
+    """An uncompressed tar file: the place of every file is known, so any can be read at once.
+
+    Attributes:
+        places: (offset, size) in bytes of each of ``files``.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -98,10 +102,10 @@ class TarArchive(Archive):
             raise _damaged(error, str(path)) from error
         self.files, self.folders = _names([(member.name, member.isdir()) for member in members], path)
         places = ((member.offset_data, member.size) for member in members if not member.isdir())
-        self._places = dict(zip(self.files, places, strict=True))
+        self.places = dict(zip(self.files, places, strict=True))
 
     def read(self, name: str) -> bytes:
-        offset, size = self._places[name]
+        offset, size = self.places[name]
         try:
             with self.path.open("rb") as file:
                 file.seek(offset)

@@ -1,87 +1,38 @@
 """Batched augmentation: random changes to training pictures, as a pure function of their keys.
 
-What happens to a picture depends on the settings, the seed, the epoch, the sample's index and the
-picture itself, and on nothing else: not on the batch, its order or the worker. Each kind of change draws
-from its own stream, so turning one on does not change what the others do.
+What happens to a picture depends on the settings, the seed, the epoch, the sample's key and the picture
+itself, and on nothing else: not on the batch, its order or the worker. Each kind of change draws from its
+own stream, so turning one on does not change what the others do.
 
-    crop ─ flip ─ shear ─ zoom ─ rotate ─ shift        one affine matrix per picture, one pass over pixels
-    brightness ─ contrast ─ lighting ─ clamp           one gain and offset per channel, one pass
-
-Drawing is separate from applying: ``draw_affine`` gives the matrices alone, for boxes and masks to
-follow. A matrix maps a point (x, y) of the output to the point of the input that is seen there. Points
-are measured in pixels from the outer corner of the top left pixel, x to the right and y down, as in
-``striate.samples.Frame``; the centre of the first pixel is (0.5, 0.5).
+    crop ─ flip ─ shear ─ zoom ─ rotate ─ shift        geometry.py: one matrix per picture, one pass
+    brightness ─ contrast ─ lighting ─ clamp           colour.py: one gain and offset per channel, one pass
+    random erasing                                     erase.py: noise in a rectangle
 
 Shapes: N pictures, C channels, H and W height and width, J components of the colour noise.
 """
 
-import math
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Literal
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from striate.data.keyed_random import keyed_normal, keyed_uniform
+from striate.data.colour import (
+    IMAGENET_COLOURS,
+    INTENSITY,
+    changes_colour,
+    draw_light,
+    draw_lighting,
+    mean_values,
+    recolour,
+)
+from striate.data.erase import blot_out, draw_noise, draw_rectangles
+from striate.data.geometry import (
+    changes_geometry,
+    draw_geometry,
+    looks_outside,
+    move_whole_pixels,
+    moves_whole_pixels,
+    resample,
+)
 from striate.recipe import AugmentSettings
-
-Fill = Literal["zero", "reflect", "edge"]
-
-ASPECT = (3 / 4, 4 / 3)  # of a crop, relative to the picture's own (Szegedy et al. 2014, section 6)
-
-# Columns: eigenvector times eigenvalue of the covariance of ImageNet's colours on the scale 0..1
-# (Krizhevsky et al. 2012, section 4.1; the values in use since the Torch7 implementations of AlexNet).
-IMAGENET_COLOURS = torch.tensor(
-    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]], dtype=torch.float64
-) * torch.tensor([0.2175, 0.0188, 0.0045], dtype=torch.float64)
-
-# What that noise does to the mean of the three channels, for pictures without colour: 0.1256.
-INTENSITY = IMAGENET_COLOURS.mean(dim=0).norm().view(1, 1)
-
-_PADDING_MODES = {"zero": "zeros", "reflect": "reflection", "edge": "border"}  # the words of grid_sample
-
-
-class Stream(IntEnum):
-    """The stream of random numbers of each kind of change; a number, once given, stays."""
-
-    SHIFT = 0
-    CROP = 1
-    FLIP = 2
-    VERTICAL_FLIP = 3
-    ROTATE = 4
-    RESCALE = 5
-    SHEAR = 6
-    BRIGHTNESS = 7
-    CONTRAST = 8
-    LIGHTING = 9
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How pictures are moved, one value of each for every picture; all float64, pairs are (x, y)."""
-
-    crop_corner: Tensor  # (N, 2) top left corner of the part that fills the frame, as a fraction of W, H
-    crop_size: Tensor  # (N, 2) its size, as a fraction of W, H
-    mirror: Tensor  # (N, 2) -1 where the picture is mirrored along the axis, else 1
-    shear: Tensor  # (N,) radians; positive moves the lower half to the right, about the centre
-    zoom: Tensor  # (N,) factor about the centre; above 1 magnifies
-    angle: Tensor  # (N,) radians about the centre; positive turns counter-clockwise
-    shift: Tensor  # (N, 2) pixels; positive moves the picture to the right and down
-
-    def matrices(self, height: int, width: int) -> Tensor:
-        """float64 (N, 2, 3), from output points to input points, for pictures of this size in pixels."""
-        size = torch.tensor([width, height], dtype=torch.float64)
-        sine, cosine, slope = self.angle.sin(), self.angle.cos(), self.shear.tan()
-        # The inverses, last change first: turn back, shrink back, shear back, mirror back.
-        rows = [cosine - slope * sine, -sine - slope * cosine, sine, cosine]
-        linear = torch.stack(rows, dim=1).view(-1, 2, 2) / self.zoom[:, None, None]
-        linear = linear * (self.mirror * self.crop_size)[:, :, None]
-        centre = size / 2
-        seen_at_centre = (self.crop_corner + self.crop_size / 2) * size  # before the shift
-        moved_back = (linear * (centre + self.shift)[:, None, :]).sum(dim=2)
-        return torch.cat([linear, (seen_at_centre - moved_back)[:, :, None]], dim=2)
 
 
 class Augment:
@@ -103,7 +54,8 @@ class Augment:
     @property
     def is_identity(self) -> bool:
         """Nothing is on: pictures pass as they are."""
-        return not (changes_geometry(self.settings) or changes_colour(self.settings))
+        settings = self.settings
+        return not (changes_geometry(settings) or changes_colour(settings) or settings.erase)
 
     def __call__(self, images: Tensor, epoch: int, indices: Tensor) -> Tensor:
         """The pictures as this epoch shows them.
@@ -111,12 +63,12 @@ class Augment:
         Args:
             images: uint8 (N, C, H, W); not changed.
             epoch: the pass over the data.
-            indices: int64 (N,) positions of the pictures in their split.
+            indices: int64 (N,) positions of the pictures in their split, or ``striate.samples.Batch.keys``.
 
         Returns:
-            (N, C, H, W) on the device of ``images``: uint8 where only exact operations are on (shift and
-            flips alone, or nothing: then ``images`` itself), else float32 in 0..255. Contrast keeps the
-            mean of the picture as it was given, so that fill and crop have no say in it.
+            (N, C, H, W) on the device of ``images``: uint8 where only exact operations are on (shift,
+            flips and erasing, or nothing: then ``images`` itself), else float32 in 0..255. Contrast keeps
+            the mean of the picture as it was given, so that fill and crop have no say in it.
         """
         settings, moved = self.settings, images
         if changes_geometry(settings):
@@ -125,7 +77,7 @@ class Augment:
             if moves_whole_pixels(settings):
                 moved = move_whole_pixels(images, geometry.mirror, geometry.shift, settings.fill)
             else:
-                fill = settings.fill if _looks_outside(settings) else "edge"
+                fill = settings.fill if looks_outside(settings) else "edge"
                 moved = resample(images, geometry.matrices(height, width), fill)
         if changes_colour(settings):
             channels = images.shape[1]
@@ -133,247 +85,14 @@ class Augment:
             brightness, contrast = draw_light(settings, self.seed, epoch, indices)
             means = mean_values(images) if settings.contrast else torch.zeros(1, dtype=torch.float64)
             moved = recolour(moved, brightness, contrast, means, noise)
+        if settings.erase:
+            rectangles = draw_rectangles(settings.erase, self.seed, epoch, indices)
+            hit = rectangles[:, 2] > 0
+            noise = draw_noise(self.seed, epoch, indices[hit], images.shape[1:])
+            moved = blot_out(moved, hit, rectangles[hit], noise)
         return moved
 
     def _components(self, channels: int) -> Tensor:
         if self.colour_components is not None:
             return self.colour_components
         return IMAGENET_COLOURS if channels == 3 else INTENSITY.expand(channels, 1)
-
-
-def changes_geometry(settings: AugmentSettings) -> bool:
-    """Whether pixels move."""
-    return bool(settings.shift or settings.flip or settings.vertical_flip) or not moves_whole_pixels(settings)
-
-
-def changes_colour(settings: AugmentSettings) -> bool:
-    """Whether values change."""
-    return bool(settings.brightness or settings.contrast or settings.lighting)
-
-
-def moves_whole_pixels(settings: AugmentSettings) -> bool:
-    """Whether shift and flips are the only moves, so that pixels need no interpolation."""
-    return not (settings.crop or settings.rotate or settings.rescale or settings.shear)
-
-
-def _looks_outside(settings: AugmentSettings) -> bool:
-    """Whether a move can show what lies outside the picture; crops and flips cannot."""
-    return bool(settings.shift or settings.rotate or settings.rescale or settings.shear)
-
-
-# Drawing ------------------------------------------------------------------------------------------------
-
-
-def draw_affine(
-    settings: AugmentSettings, seed: int, epoch: int, indices: Tensor, height: int, width: int
-) -> Tensor:
-    """The matrices that ``Augment`` moves these pictures with.
-
-    Args:
-        settings, seed: as in ``Augment``.
-        epoch, indices: as in its call.
-        height, width: of the pictures, in pixels.
-
-    Returns:
-        float64 (N, 2, 3) on the CPU: output points (x, y, 1) to input points, in pixels from the outer
-        corner.
-    """
-    return draw_geometry(settings, seed, epoch, indices, height, width).matrices(height, width)
-
-
-def draw_geometry(
-    settings: AugmentSettings, seed: int, epoch: int, indices: Tensor, height: int, width: int
-) -> Geometry:
-    """The moves behind ``draw_affine``, each by its own name; same arguments."""
-
-    def symmetric(stream: Stream, count: int = 1) -> Tensor:  # float64 (N, count) in [-1, 1)
-        return 2 * keyed_uniform(seed, epoch, indices, count, stream) - 1
-
-    ones = torch.ones(len(indices), dtype=torch.float64)
-    corner, size = _draw_crop(settings, seed, epoch, indices)
-    mirror = [
-        torch.where(symmetric(stream)[:, 0] < 0, -ones, ones) if on else ones
-        for on, stream in ((settings.flip, Stream.FLIP), (settings.vertical_flip, Stream.VERTICAL_FLIP))
-    ]
-    shift = torch.zeros(len(indices), 2, dtype=torch.float64)
-    if settings.shift:
-        largest = settings.shift * torch.tensor([width, height], dtype=torch.float64)
-        shift = symmetric(Stream.SHIFT, 2)
-        if moves_whole_pixels(settings):  # each of -k..k equally often
-            largest = (largest + 1e-9).floor()  # 0.29 of 100 pixels is 29, not 28.999...
-            shift = (shift * (largest + 0.5) + 0.5).floor()
-        else:
-            shift = shift * largest
-    return Geometry(
-        crop_corner=corner,
-        crop_size=size,
-        mirror=torch.stack(mirror, dim=1),
-        shear=symmetric(Stream.SHEAR)[:, 0] * math.radians(settings.shear) if settings.shear else 0 * ones,
-        zoom=(1 + settings.rescale) ** symmetric(Stream.RESCALE)[:, 0] if settings.rescale else ones,
-        angle=symmetric(Stream.ROTATE)[:, 0] * math.radians(settings.rotate) if settings.rotate else 0 * ones,
-        shift=shift,
-    )
-
-
-def _draw_crop(settings: AugmentSettings, seed: int, epoch: int, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Corner and size of the crops, each float64 (N, 2), as fractions of width and height.
-
-    Uniform area, log-uniform aspect out of those that fit, uniform position.
-    """
-    if settings.crop is None:
-        zeros = torch.zeros(len(indices), 2, dtype=torch.float64)
-        return zeros, zeros + 1
-    smallest, largest = settings.crop
-    draws = keyed_uniform(seed, epoch, indices, 4, Stream.CROP)
-    area = smallest + (largest - smallest) * draws[:, 0]
-    low = area.clamp(min=ASPECT[0]).log()  # width sqrt(area * aspect) and height sqrt(area / aspect) fit
-    high = (1 / area).clamp(max=ASPECT[1]).log()  # into the picture for aspects from area to 1 / area
-    aspect = (low + (high - low) * draws[:, 1]).exp()
-    size = torch.stack([area * aspect, area / aspect], dim=1).sqrt().clamp(max=1)  # 1 + 1e-16 is not inside
-    return draws[:, 2:] * (1 - size), size
-
-
-def draw_light(settings: AugmentSettings, seed: int, epoch: int, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """The factors of brightness and of contrast, each float64 (N,), uniform over 1 +- the setting."""
-    ones = torch.ones(len(indices), dtype=torch.float64)
-    factors = [
-        1 + setting * (2 * keyed_uniform(seed, epoch, indices, 1, stream)[:, 0] - 1) if setting else ones
-        for setting, stream in (
-            (settings.brightness, Stream.BRIGHTNESS),
-            (settings.contrast, Stream.CONTRAST),
-        )
-    ]
-    return factors[0], factors[1]
-
-
-def draw_lighting(
-    settings: AugmentSettings, seed: int, epoch: int, indices: Tensor, components: Tensor
-) -> Tensor:
-    """AlexNet's colour noise: what is added to every pixel of a picture, float64 (N, C) on 0..255.
-
-    255 * sum_j a_j * components[:, j] with a_j normal of standard deviation ``settings.lighting``
-    (Krizhevsky et al. 2012, section 4.1). ``components``: float64 (C, J).
-    """
-    channels, count = components.shape
-    if not settings.lighting:
-        return torch.zeros(len(indices), channels, dtype=torch.float64)
-    alphas = settings.lighting * keyed_normal(seed, epoch, indices, count, Stream.LIGHTING)
-    return 255 * (alphas[:, None, :] * components).sum(dim=2)
-
-
-# Applying -----------------------------------------------------------------------------------------------
-
-
-def move_whole_pixels(images: Tensor, mirror: Tensor, shift: Tensor, fill: Fill) -> Tensor:
-    """Mirror pictures and move them by whole pixels, exactly and in their own dtype.
-
-    Args:
-        images: (N, C, H, W) of any dtype.
-        mirror: (N, 2) for x and y, -1 where a picture is mirrored along the axis, else 1.
-        shift: (N, 2) whole numbers of pixels to the right and down, after mirroring.
-        fill: what enters at the border: zeros, the picture mirrored about its outer edge (... 1 0 0 1 ...),
-            or its outermost pixels.
-    """
-    for axis, turned in ((3, mirror[:, 0] < 0), (2, mirror[:, 1] < 0)):
-        if turned.any():
-            images = torch.where(turned.to(images.device)[:, None, None, None], images.flip(axis), images)
-    right, down = shift.long().unbind(dim=1)
-    reach_x, reach_y = int(right.abs().max()), int(down.abs().max())
-    if not reach_x and not reach_y:
-        return images
-    height, width = images.shape[-2:]
-    bordered = _add_border(_add_border(images, 3, reach_x, fill), 2, reach_y, fill)
-    # Every place of the frame on the bordered picture is a view; choosing one per picture is the only copy.
-    windows = bordered.unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
-    chosen = (torch.arange(len(images)), reach_y - down, reach_x - right)
-    if images.device.type == "cpu":  # NumPy copies whole rows where torch copies single pixels
-        return torch.from_numpy(windows.numpy()[tuple(index.numpy() for index in chosen)])
-    return windows[tuple(index.to(images.device) for index in chosen)]
-
-
-def _add_border(images: Tensor, axis: int, reach: int, fill: Fill) -> Tensor:
-    """``reach`` more pixels on both sides of an axis of (N, C, H, W)."""
-    size = images.shape[axis]
-    if fill == "zero":
-        return F.pad(images, (reach, reach) if axis == 3 else (0, 0, reach, reach))
-    positions = torch.arange(-reach, size + reach, device=images.device)
-    positions = _mirror_inside(positions, size) if fill == "reflect" else positions.clamp(0, size - 1)
-    return images.index_select(axis, positions)
-
-
-def resample(images: Tensor, matrices: Tensor, fill: Fill) -> Tensor:
-    """Move pictures by any affine matrices, with bilinear interpolation.
-
-    Args:
-        images: (N, C, H, W) in 0..255, uint8 or float32.
-        matrices: float64 (N, 2, 3), output points to input points.
-        fill: as in ``move_whole_pixels``; with "zero" a picture fades out over the half pixel on either
-            side of its outer edge.
-
-    Returns:
-        float32 (N, C, H, W) in 0..255.
-    """
-    height, width = images.shape[-2:]
-    at_columns, at_rows = _separate(matrices, height, width)
-    half_size = torch.tensor([[width], [height]], dtype=torch.float64) / 2
-    at_rows = at_rows + matrices[:, :, 2:] - half_size
-    at_columns, at_rows = at_columns / half_size, at_rows / half_size  # grid_sample wants -1..1
-    device = images.device  # whole planes of x and of y, because interleaved they are slow to write
-    planes = at_rows.float().to(device)[:, :, :, None] + at_columns.float().to(device)[:, :, None, :]
-    grid = planes.permute(0, 2, 3, 1)  # (N, 2, H, W) -> (N, H, W, 2)
-    mode = _PADDING_MODES[fill]
-    return F.grid_sample(images.float(), grid, padding_mode=mode, align_corners=False).clamp_(0, 255)
-
-
-def _separate(matrices: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The linear part of the input point (x, y) of an output pixel's centre, as one term of its column
-    and one of its row: float64 (N, 2, W) and (N, 2, H)."""
-    columns = torch.arange(width, dtype=torch.float64) + 0.5
-    rows = torch.arange(height, dtype=torch.float64) + 0.5
-    return matrices[:, :, 0:1] * columns, matrices[:, :, 1:2] * rows
-
-
-def _mirror_inside(positions: Tensor, size: int) -> Tensor:
-    """Positions on an endless line of a picture and its mirror images, as positions in the picture."""
-    positions = positions % (2 * size)
-    return torch.minimum(positions, 2 * size - 1 - positions)
-
-
-def mean_values(images: Tensor) -> Tensor:
-    """float64 (N,): the mean over channels and pixels of uint8 (N, C, H, W), from exact sums; on the CPU."""
-    row_sums = images.float().sum(dim=3)  # exact: whole numbers below 2^24
-    return row_sums.cpu().double().sum(dim=(1, 2)) / images.shape[1:].numel()
-
-
-def recolour(images: Tensor, brightness: Tensor, contrast: Tensor, means: Tensor, noise: Tensor) -> Tensor:
-    """Brightness, then contrast, then lighting: clamp((b x - b m) c + b m + noise, 0, 255).
-
-    Args:
-        images: x, (N, C, H, W) in 0..255, uint8 or float32.
-        brightness: b, float64 (N,) factors.
-        contrast: c, float64 (N,) factors of the distance from the picture's mean.
-        means: m, float64 (N,) or (1,) on 0..255; without effect where c is 1.
-        noise: float64 (N, C) on 0..255.
-
-    Returns:
-        float32 (N, C, H, W) in 0..255.
-    """
-    gain = (brightness * contrast)[:, None]
-    offset = (brightness * (1 - contrast) * means)[:, None] + noise
-    gain, offset = (values.float().to(images.device)[:, :, None, None] for values in (gain, offset))
-    return (images * gain).add_(offset).clamp_(0, 255)
-
-
-def colour_components(images: Tensor) -> Tensor:
-    """Eigenvectors of the covariance of pixel colours on 0..1, each times its eigenvalue.
-
-    Args:
-        images: uint8 (N, C, H, W), the training set or a sample of it.
-
-    Returns:
-        float64 (C, C), one component per column, ascending.
-    """
-    colours = images.transpose(0, 1).flatten(1).double() / 255  # (C, N * H * W)
-    values, vectors = torch.linalg.eigh(torch.cov(colours).view(len(colours), -1))
-    components: Tensor = vectors * values
-    return components

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 from torch import Tensor
 
 from striate.data.archive import Archive
-from striate.data.images import ImageFacts, decode_image, inspect_image
+from striate.data.images import ImageFacts, decode_image, encode_png, inspect_image
 from striate.errors import InputError, one_line
 
 POOL = "all"  # the split of a data set that comes without splits
+
+Stamp = tuple[int, int, int, int]  # of a file: bytes, times of the last changes (content, all) in ns, inode
 
 
 class Images(ABC):
@@ -45,6 +47,25 @@ class Images(ABC):
     @abstractmethod
     def select(self, indices: Tensor) -> "Images":
         """The pictures at ``indices``, int64 (m,), in that order, with their names."""
+
+    def stamp(self, index: int) -> Stamp | None:
+        """What differs after the picture's file was changed; None for pictures that lie in memory.
+
+        Raises InputError if the file is gone."""
+        return None
+
+    def decode(self, index: int, content: bytes) -> Tensor:
+        """What ``read`` returns if ``content`` is what is stored."""
+        return decode_image(content, self.name(index))
+
+    def as_file(self, index: int) -> tuple[bytes, str]:
+        """The picture as a file: its content, stored bytes where it is one, and its suffix, as ".jpg"."""
+        return self.content(index), PurePosixPath(self.name(index)).suffix
+
+    def epoch_order(self, seed: int, epoch: int, positions: Tensor) -> Tensor | None:
+        """The order in which an epoch should read the pictures at ``positions``, int64 (m,): a permutation
+        of 0..m-1, or None where any order is as good as another."""
+        return None
 
 
 class ArrayImages(Images):
@@ -82,6 +103,9 @@ class ArrayImages(Images):
     def content(self, index: int) -> bytes:
         return self.read(index).numpy().tobytes()
 
+    def as_file(self, index: int) -> tuple[bytes, str]:
+        return encode_png(self.read(index)), ".png"
+
     def select(self, indices: Tensor) -> "ArrayImages":
         positions = indices if self.positions is None else self.positions[indices]
         return ArrayImages(self.stored, self.label, positions)
@@ -110,6 +134,12 @@ class FolderImages(Images):
     def read(self, index: int) -> Tensor:
         return decode_image(self.root / self.paths[index], channels=self.channels)
 
+    def decode(self, index: int, content: bytes) -> Tensor:
+        return decode_image(content, str(self.root / self.paths[index]), self.channels)
+
+    def stamp(self, index: int) -> Stamp:
+        return file_stamp(self.root / self.paths[index])
+
     def name(self, index: int) -> str:
         return one_line(self.paths[index])
 
@@ -122,9 +152,7 @@ class FolderImages(Images):
         try:
             return path.read_bytes()
         except OSError as error:
-            raise InputError(
-                f"the file cannot be read: {error.strerror}", path, "put it back, or load the data set again"
-            ) from error
+            raise _unreadable(path, error) from error
 
     def select(self, indices: Tensor) -> "FolderImages":
         return FolderImages(self.root, [self.paths[i] for i in indices.tolist()], self.channels)
@@ -152,7 +180,13 @@ class ArchiveImages(Images):
         return len(self.paths)
 
     def read(self, index: int) -> Tensor:
-        return decode_image(self.content(index), self._place(index), self.channels)
+        return self.decode(index, self.content(index))
+
+    def decode(self, index: int, content: bytes) -> Tensor:
+        return decode_image(content, self._place(index), self.channels)
+
+    def stamp(self, index: int) -> Stamp:
+        return file_stamp(self.archive.path)
 
     def name(self, index: int) -> str:
         return one_line(self.paths[index])
@@ -201,12 +235,39 @@ class JoinedImages(Images):
         part, i = self._find(index)
         return part.content(i)
 
+    def stamp(self, index: int) -> Stamp | None:
+        part, i = self._find(index)
+        return part.stamp(i)
+
+    def decode(self, index: int, content: bytes) -> Tensor:
+        part, i = self._find(index)
+        return part.decode(i, content)
+
+    def as_file(self, index: int) -> tuple[bytes, str]:
+        part, i = self._find(index)
+        return part.as_file(i)
+
     def select(self, indices: Tensor) -> "JoinedImages":
         return JoinedImages([part.select(torch.tensor([i])) for part, i in map(self._find, indices.tolist())])
 
     def _find(self, index: int) -> tuple[Images, int]:
         number = bisect_right(self.starts, index) - 1
         return self.parts[number], index - self.starts[number]
+
+
+def file_stamp(path: Path) -> Stamp:
+    """What ``Images.stamp`` says of a picture in a file. Raises InputError if the file is gone."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"the file cannot be read: {error.strerror}", path, "put it back, or load the data set again"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,7 +309,7 @@ class Dataset:
     Attributes:
         name: what to call it.
         source: the folder, archive or catalogue name it was loaded from.
-        format: how it was read: "image-folder", "idx", "cifar-binary" or "built-in".
+        format: how it was read: "image-folder", "idx", "cifar-binary", "tar-shards" or "built-in".
         why: why that format was chosen, and what was left aside, in one or two sentences.
         task: what can be learned from it.
         classes: class id k is ``classes[k]``.

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from striate.data import builtin
-from striate.data.archive import ARCHIVE_SUFFIXES, is_archive, open_archive
+from striate.data.archive import ARCHIVE_SUFFIXES, TarArchive, is_archive, open_archive
 from striate.data.catalog import CATALOG, CatalogEntry
 from striate.data.dataset import Dataset
-from striate.data.formats import cifar_binary, idx, image_folder
+from striate.data.formats import cifar_binary, idx, image_folder, tar_shards
 from striate.data.images import IMAGE_SUFFIXES
+from striate.data.shards.index import INDEX_NAME, is_address
 from striate.download import cache_folder, fetch, is_offline
 from striate.errors import InputError
 
@@ -23,6 +24,7 @@ _READERS: dict[str, Callable[..., Dataset]] = {
     "idx": idx.load,
     "cifar-binary": cifar_binary.load,
     "image-folder": image_folder.load,
+    "tar-shards": tar_shards.load,
 }
 
 
@@ -30,9 +32,9 @@ def load_data(source: str | Path) -> Dataset:
     """Load a data set.
 
     Args:
-        source: a name of the catalogue, a folder, or a .zip, .tar, .tar.gz or .tgz archive. A plain name
-            of the catalogue means the catalogue, even where a folder has this name; "./mnist", or any
-            ``Path``, means the folder.
+        source: a name of the catalogue, a folder, a .zip, .tar, .tar.gz or .tgz archive, or an index of tar
+            shards (shards.json) or its http(s) address. A plain name of the catalogue means the catalogue,
+            even where a folder has this name; "./mnist", or any ``Path``, means the folder.
 
     A catalogue name is looked for in the folder that ``STRIATE_DATA`` names, then in the cache
     (``STRIATE_CACHE``, else ~/.cache/striate), then downloaded there unless ``STRIATE_OFFLINE`` is 1.
@@ -42,6 +44,8 @@ def load_data(source: str | Path) -> Dataset:
     """
     if isinstance(source, str) and source in CATALOG:
         return _load_named(source)
+    if isinstance(source, str) and is_address(source):
+        return tar_shards.load_remote(source)
     path = Path(source)
     try:
         is_folder, exists = path.is_dir(), path.exists()
@@ -51,8 +55,12 @@ def load_data(source: str | Path) -> Dataset:
         return _READERS[_format_of_folder(path)](path)
     if not exists:
         raise _unknown(str(source))
+    if path.name == INDEX_NAME:
+        return tar_shards.load(path)
     if is_archive(path):
         archive = open_archive(path)
+        if isinstance(archive, TarArchive) and tar_shards.is_shard(archive.files):
+            return tar_shards.load(path)
         return _READERS[_format_of_files(archive.files)](path, archive)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise InputError("one picture is no data set", path, "give a folder with a folder per class")
@@ -94,6 +102,8 @@ def _find(name: str, entry: CatalogEntry) -> Path:
 
 def _format_of_folder(path: Path) -> str:
     try:
+        if tar_shards.is_tar_shards(path):
+            return "tar-shards"
         files = [file.name for file in path.iterdir()]
     except OSError as error:
         raise InputError(

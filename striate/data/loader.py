@@ -4,29 +4,40 @@ The order of an epoch and every random change are functions of (seed, epoch, ind
 state, so a resumed run, any number of workers and any batch size of evaluation see the same pixels.
 """
 
-import multiprocessing
-import os
-import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from math import prod
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from striate.data.dataset import ArrayImages, Fault, Images, Split
+from striate.data.dataset import ArrayImages, Fault, Split
 from striate.data.images import with_channels
 from striate.data.keyed_random import keyed_uniform
+from striate.data.picture_cache import PictureCache
 from striate.data.preprocessing import Preprocessing
+from striate.data.reading import CachedReader, Decoder, Outcome
+from striate.data.survey import CHUNK, CHUNK_BYTES, Progress, Survey, chunks, survey_pictures
+from striate.data.workers import TIMEOUT, read_lists
+from striate.download import cache_folder
 from striate.errors import InputError
 from striate.samples import Batch, Frame, Selection
 
-ORDER = 100  # the stream of random numbers of an epoch's order, apart from those of augment.Stream
-Progress = Callable[[int], None]  # told how many pictures were just read
+ORDER = 100  # the stream of random numbers of an epoch's order, apart from those of streams.Stream
 
 
 class Pictures(ABC):
-    """The pictures of a split at network input size, uint8."""
+    """The pictures of a split at network input size, uint8.
+
+    Attributes:
+        notes: what a person should be told of them, one sentence each.
+    """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, names: Sequence[str], targets: Tensor) -> None:
         self.names = names
@@ -38,6 +49,10 @@ class Pictures(ABC):
     @abstractmethod
     def batches(self, index_lists: list[Tensor]) -> Iterator[tuple[Tensor, Sequence[Frame]]]:
         """For each list of indices: pictures uint8 (N, C, H, W) and their frames."""
+
+    def epoch_order(self, seed: int, epoch: int) -> Tensor:
+        """The order in which an epoch shows them: a permutation int64 (n,)."""
+        return epoch_order(len(self), seed, epoch)
 
 
 class MemoryPictures(Pictures):
@@ -56,65 +71,57 @@ class MemoryPictures(Pictures):
 
 
 class StreamedPictures(Pictures):
-    """Decoded when they are needed, by worker processes if there are any."""
+    """Copied from the cache, or decoded when they are needed, by worker processes if there are any."""
 
-    def __init__(self, reader: "Reader", kept: Tensor, split: Split, workers: int) -> None:
-        super().__init__([split.images.name(i) for i in kept.tolist()], split.targets[kept])
-        self.reader = reader
-        self.kept = kept  # positions in the split of the pictures that can be read
+    def __init__(
+        self, split: Split, preprocessing: Preprocessing, survey: Survey, workers: int, timeout: float
+    ) -> None:
+        super().__init__([split.images.name(i) for i in survey.kept.tolist()], split.targets[survey.kept])
+        self.images = split.images
+        self.preprocessing = preprocessing
+        self.shape = preprocessing.channels, *preprocessing.size
+        self.survey = survey
+        self.notes = survey.notes
+        self.cached = CachedReader(split.images, preprocessing, survey)
         self.workers = workers
+        self.timeout = timeout
 
     def batches(self, index_lists: list[Tensor]) -> Iterator[tuple[Tensor, Sequence[Frame]]]:
-        lists = [self.kept[indices].tolist() for indices in index_lists]
-        for images, frames, faults in read_in_order(self.reader, lists, self.workers):
-            for fault in filter(None, faults):  # it could be read when the run began
-                raise InputError(fault.what, fault.name, "put the picture back and resume the run")
-            yield images, frames
+        lists = [self.survey.kept[indices].tolist() for indices in index_lists]
+        with closing(self._decoded(lists)) as decoded:
+            for indices, upcoming in zip(lists, [*lists[1:], []], strict=False):
+                self.cached.expect(upcoming)
+                images = torch.empty(len(indices), *self.shape, dtype=torch.uint8)
+                outcomes = [self._copied(i, row) for i, row in zip(indices, images.numpy(), strict=True)]
+                absent = [row for row, outcome in enumerate(outcomes) if outcome is None]
+                if absent:
+                    images[absent], others = next(decoded)
+                    for row, outcome in zip(absent, others, strict=True):
+                        outcomes[row] = outcome
+                yield images, [_frame(outcome) for outcome in outcomes]
+
+    def epoch_order(self, seed: int, epoch: int) -> Tensor:
+        order = self.images.epoch_order(seed, epoch, self.survey.kept)
+        return super().epoch_order(seed, epoch) if order is None else order
+
+    def _decoded(self, lists: list[list[int]]) -> Generator[tuple[Tensor, list[Outcome]], None, None]:
+        """For each list that has pictures which are not in the cache, those."""
+        decoder = Decoder(self.images, self.preprocessing, self.survey.digests)
+        absent = [[i for i in indices if i not in self.survey.places] for indices in lists]
+        return read_lists(
+            decoder, list(filter(None, absent)), self.shape, self.workers, self.timeout, self.images.name
+        )
+
+    def _copied(self, index: int, out: NDArray[np.uint8]) -> Outcome | None:
+        return self.cached(index, out) if index in self.survey.places else None
 
 
-class Reader(Dataset[tuple[Tensor, Frame, Fault | None]]):
-    """Decodes and places one picture; one that cannot be read comes back black, with its fault."""
-
-    def __init__(self, images: Images, preprocessing: Preprocessing) -> None:
-        self.images = images
-        self.preprocessing = preprocessing
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Frame, Fault | None]:
-        try:
-            image = with_channels(self.images.read(index), self.preprocessing.channels)
-            return *self.preprocessing.place(image), None
-        except InputError as error:
-            black = torch.zeros(self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8)
-            return black, Frame(0, 0), Fault(self.images.name(index), error.what)
-
-
-def read_in_order(
-    reader: Reader, index_lists: list[list[int]], workers: int
-) -> Iterator[tuple[Tensor, Sequence[Frame], Sequence[Fault | None]]]:
-    """The pictures of each list, in order, by ``workers`` processes (0: by this one)."""
-    yield from DataLoader(
-        reader,
-        batch_sampler=index_lists,
-        num_workers=workers,
-        collate_fn=_stack,
-        worker_init_fn=_begin_work,
-        generator=torch.Generator(),  # its own, so that reading does not move the run's random state
-    )
-
-
-def _stack(
-    items: list[tuple[Tensor, Frame, Fault | None]],
-) -> tuple[Tensor, Sequence[Frame], Sequence[Fault | None]]:
-    """One tensor for the whole list: each one that leaves a worker holds a file descriptor."""
-    images, frames, faults = zip(*items, strict=True)
-    return torch.stack(images), frames, faults
-
-
-def _begin_work(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
-    parent = multiprocessing.parent_process()
-    if parent and parent.pid != os.getppid():
-        os._exit(1)  # killed while this worker started: torch would take another process for the parent
+def _frame(outcome: Outcome | None) -> Frame:
+    """Raises InputError for a picture that cannot be read any more, or is another one now."""
+    if isinstance(outcome, Fault):
+        raise InputError(outcome.what, outcome.name, "put the picture back and resume the run")
+    assert outcome
+    return outcome
 
 
 def prepare_pictures(
@@ -123,38 +130,56 @@ def prepare_pictures(
     memory_bytes: float,
     workers: int = 0,
     progress: Progress = lambda count: None,
+    cache_bytes: float = 0.0,
+    timeout: float = TIMEOUT,
 ) -> tuple[Pictures, list[Fault]]:
-    """Read every picture of a split once: keep it if the split fits in ``memory_bytes``, else remember
-    which ones can be read.
+    """Read every picture of a split once: keep it if the split fits in ``memory_bytes``, else keep its
+    scaled pixels on disk, as far as ``cache_bytes`` go, and remember which ones can be read.
+
+    Args:
+        workers: processes that read; 0: this one.
+        progress: is told how many pictures were just read.
+        cache_bytes: what the cache of all data sets may take on disk; 0: decode each time.
+        timeout: seconds after which a worker that is still at the same picture has hung.
 
     Returns:
-        The readable pictures, and a fault for each of the others.
+        The readable pictures, and a fault for each of the others. ``notes`` of the pictures are for a person.
+
+    Raises:
+        RunError: a worker died, hung or failed.
     """
     height, width = preprocessing.size
-    in_memory = len(split) * preprocessing.channels * height * width <= memory_bytes
-    if in_memory and isinstance(split.images, ArrayImages):
-        return _place_array(split, split.images.pixels, preprocessing, progress), []
-    reader = Reader(split.images, preprocessing)
-    pixels = torch.empty(len(split) if in_memory else 0, preprocessing.channels, height, width).byte()
+    if len(split) * preprocessing.channels * height * width <= memory_bytes:
+        if isinstance(split.images, ArrayImages):
+            return _place_array(split, split.images.pixels, preprocessing, progress), []
+        return _read_into_memory(split, preprocessing, workers, timeout, progress)
+    cache = PictureCache(cache_folder(), preprocessing, cache_bytes, max(1, workers)) if cache_bytes else None
+    survey = survey_pictures(split.images, preprocessing, cache, workers, timeout, progress)
+    return StreamedPictures(split, preprocessing, survey, workers, timeout), survey.faults
+
+
+def _read_into_memory(
+    split: Split, preprocessing: Preprocessing, workers: int, timeout: float, progress: Progress
+) -> tuple[Pictures, list[Fault]]:
+    shape = preprocessing.channels, *preprocessing.size
+    pixels = torch.empty(len(split), *shape, dtype=torch.uint8)
     frames: list[Frame] = []
     kept: list[int] = []
     faults: list[Fault] = []
-    lists = [list(range(i, min(i + 64, len(split)))) for i in range(0, len(split), 64)]
-    for indices, read in zip(lists, read_in_order(reader, lists, workers), strict=True):
-        for index, image, frame, fault in zip(indices, *read, strict=True):
-            if fault:
-                faults.append(fault)
-                continue
-            if in_memory:
+    lists = chunks(len(split), max(1, min(CHUNK, CHUNK_BYTES // prod(shape))))
+    decoder = Decoder(split.images, preprocessing)
+    with closing(read_lists(decoder, lists, shape, workers, timeout, split.images.name)) as read:
+        for indices, (images, outcomes) in zip(lists, read, strict=True):
+            for index, image, outcome in zip(indices, images, outcomes, strict=True):
+                if isinstance(outcome, Fault):
+                    faults.append(outcome)
+                    continue
                 pixels[len(kept)] = image
-            frames.append(frame)
-            kept.append(index)
-        progress(len(indices))
-    positions = torch.tensor(kept, dtype=torch.int64)
-    if not in_memory:
-        return StreamedPictures(reader, positions, split, workers), faults
+                frames.append(outcome)
+                kept.append(index)
+            progress(len(indices))
     names = [split.images.name(i) for i in kept]
-    return MemoryPictures(pixels[: len(kept)], frames, names, split.targets[positions]), faults
+    return MemoryPictures(pixels[: len(kept)], frames, names, split.targets[kept]), faults
 
 
 def _place_array(split: Split, pixels: Tensor, preprocessing: Preprocessing, progress: Progress) -> Pictures:
@@ -180,25 +205,56 @@ class Loader:
         pictures: the split.
         batch_size: the largest batch.
         seed: of the order; None keeps the pictures in their own order.
+        order: an epoch -> its ``Batch.keys``, int64 (n,); None shows every picture once.
+        partners: an epoch and its keys -> those of the samples that each is to be mixed with, int64 (n,).
+        part: the keys of a batch -> those that this process computes; None: all.
     """
 
-    def __init__(self, pictures: Pictures, batch_size: int, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        pictures: Pictures,
+        batch_size: int,
+        seed: int | None = None,
+        order: Callable[[int], Tensor] | None = None,
+        partners: Callable[[int, Tensor], Tensor] | None = None,
+        part: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.pictures = pictures
         self.batch_size = batch_size
         self.seed = seed
+        self.order = order or self._every_picture_once
+        self.partners = partners
+        self.part = part or (lambda keys: keys)
 
     def __len__(self) -> int:
         return -(-len(self.pictures) // self.batch_size)
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from batch number ``start`` on."""
-        count = len(self.pictures)
-        order = torch.arange(count) if self.seed is None else epoch_order(count, self.seed, epoch)
-        index_lists = list(order.tensor_split(len(self)))[start:]
-        read = self.pictures.batches(index_lists)
-        for indices, (images, frames) in zip(index_lists, read, strict=True):
-            names = Selection(self.pictures.names, indices)
-            yield Batch(images, self.pictures.targets[indices], indices, names, frames)
+        order = self.order(epoch)
+        whole = order.tensor_split(len(self))[start:]
+        key_lists = [self.part(keys) for keys in whole]
+        if self.partners:
+            partners = self.partners(epoch, order).tensor_split(len(self))[start:]
+            pairs = zip(key_lists, map(self.part, partners), strict=True)
+            key_lists = [torch.cat(pair) for pair in pairs]
+        read = self.pictures.batches([keys % len(self.pictures) for keys in key_lists])
+        for batch_keys, keys, (images, frames) in zip(whole, key_lists, read, strict=True):
+            half = len(keys) // 2 if self.partners else len(keys)
+            batch = replace(self._batch(keys[:half], images[:half], frames[:half]), whole=len(batch_keys))
+            if self.partners:
+                batch = replace(batch, partners=self._batch(keys[half:], images[half:], frames[half:]))
+            yield batch
+
+    def _every_picture_once(self, epoch: int) -> Tensor:
+        if self.seed is None:
+            return torch.arange(len(self.pictures))
+        return self.pictures.epoch_order(self.seed, epoch)
+
+    def _batch(self, keys: Tensor, images: Tensor, frames: Sequence[Frame]) -> Batch:
+        indices = keys % len(self.pictures)
+        names = Selection(self.pictures.names, indices)
+        return Batch(images, self.pictures.targets[indices], indices, names, frames, keys)
 
 
 def measure_pixels(pictures: Pictures, sample: int = 10_000) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -206,7 +262,7 @@ def measure_pixels(pictures: Pictures, sample: int = 10_000) -> tuple[tuple[floa
 
     The pictures are chosen by a fixed order, and the values are rounded to six digits.
     """
-    chosen = epoch_order(len(pictures), seed=0, epoch=0)[:sample]
+    chosen = pictures.epoch_order(seed=0, epoch=0)[:sample]
     count, total, squares = 0, torch.zeros(1), torch.zeros(1)
     for images, _ in pictures.batches(list(chosen.split(256))):
         pixels = images.double() / 255

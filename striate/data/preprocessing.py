@@ -13,6 +13,8 @@ from striate.data.images import MAX_PIXELS, resize
 from striate.errors import InputError
 from striate.samples import Frame
 
+Window = tuple[slice, slice]  # rows, columns
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -58,6 +60,20 @@ class Preprocessing:
         """Pictures of one size, uint8 (..., C, h, w) -> uint8 (..., C, H, W), and where they lie in it.
 
         Raises:
+            InputError: as ``scale``.
+        """
+        frame = self.frame(*images.shape[-2:])
+        seen, place = self.windows(frame)
+        cut = self.scale(images)[..., seen[0], seen[1]]
+        top, left = place[0].start, place[1].start
+        bottom, right = self.size[0] - place[0].stop, self.size[1] - place[1].stop
+        return F.pad(cut, (left, right, top, bottom)) if any((top, bottom, left, right)) else cut, frame
+
+    def scale(self, images: Tensor) -> Tensor:
+        """Pictures of one size, uint8 (..., C, h, w), as large as the network sees them; nothing is cut out
+        or put around them yet.
+
+        Raises:
             InputError: the pictures do not have this model's number of channels, or are so long and thin
                 that "crop" would first enlarge them beyond ``MAX_PIXELS``.
         """
@@ -67,27 +83,41 @@ class Preprocessing:
                 f"the picture has {channels} channels, the model expects {self.channels}",
                 what_to_do="give it grey pictures" if self.channels == 1 else "give it RGB pictures",
             )
-        frame = self.frame(height, width)
-        scaled_height, scaled_width = round(height * frame.scale_y), round(width * frame.scale_x)
+        scaled_height, scaled_width = self.scaled_size(self.frame(height, width))
         if scaled_height * scaled_width > MAX_PIXELS:
             raise InputError(
                 f"the picture of {width}x{height} pixels is too long and thin to cut its middle out",
                 what_to_do="cut it yourself, or fit it with letterbox instead of crop",
             )
-        scaled = resize(images, scaled_height, scaled_width, self.interpolation)
+        return resize(images, scaled_height, scaled_width, self.interpolation)
+
+    def scaled_size(self, frame: Frame) -> tuple[int, int]:
+        """h, w of a picture after ``scale``, in pixels."""
+        return round(frame.height * frame.scale_y), round(frame.width * frame.scale_x)
+
+    def windows(self, frame: Frame) -> tuple[Window, Window]:
+        """Which rows and columns of a scaled picture are seen, and which of the network input they fill."""
+        scaled_height, scaled_width = self.scaled_size(frame)
         inner_height, inner_width = self.inner_size()
-        top, left = int(frame.offset_y) - self.margin, int(frame.offset_x) - self.margin
-        if top < 0 or left < 0:  # "crop": one side is longer than the input
-            scaled = scaled[..., -min(top, 0) :, -min(left, 0) :][..., :inner_height, :inner_width]
-        return self._pad_to_size(scaled, max(top, 0) + self.margin, max(left, 0) + self.margin), frame
+        rows, input_rows = self._window(frame.offset_y, scaled_height, inner_height)
+        columns, input_columns = self._window(frame.offset_x, scaled_width, inner_width)
+        return (rows, columns), (input_rows, input_columns)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Pixels (N, C, H, W) in 0..255, uint8 or float -> float32 with the data's mean 0 and std 1."""
-        scale = torch.tensor([1 / (255 * std) for std in self.std], device=images.device).view(-1, 1, 1)
+        """Pixels (N, C, H, W) in 0..255, uint8 or float -> float32 with the data's mean 0 and std 1, in the
+        same memory layout."""
+        scale = torch.tensor([1 / (255 * std) for std in self.std], device=images.device)
         shift = torch.tensor(
             [-mean / std for mean, std in zip(self.mean, self.std, strict=True)], device=images.device
-        ).view(-1, 1, 1)
-        return (images * scale).add_(shift)
+        )
+        normalized = images.to(torch.float32, copy=True)
+        if normalized.is_contiguous(memory_format=torch.channels_last):
+            # A row of pixels at once is three times as fast as the few channels of one after the other.
+            count, channels, height, width = images.shape
+            rows = normalized.permute(0, 2, 3, 1).view(count, height, width * channels)
+            rows.mul_(scale.repeat(width)).add_(shift.repeat(width))
+            return normalized
+        return normalized.mul_(scale.view(-1, 1, 1)).add_(shift.view(-1, 1, 1))
 
     def inner_size(self) -> tuple[int, int]:
         """H, W without the margin."""
@@ -107,9 +137,9 @@ class Preprocessing:
             self.margin - round((scaled_width - inner_width) / 2),
         )
 
-    def _pad_to_size(self, images: Tensor, top: int, left: int) -> Tensor:
-        height, width = images.shape[-2:]
-        bottom, right = self.size[0] - top - height, self.size[1] - left - width
-        if not any((top, bottom, left, right)):
-            return images
-        return F.pad(images, (left, right, top, bottom))
+    def _window(self, offset: float, scaled: int, inner: int) -> tuple[slice, slice]:
+        place = int(offset) - self.margin  # of the scaled side in the inner one, where it may begin outside
+        first = max(-place, 0)
+        length = min(scaled - first, inner)
+        begin = max(place, 0) + self.margin
+        return slice(first, first + length), slice(begin, begin + length)

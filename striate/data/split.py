@@ -97,6 +97,43 @@ def split_dataset(
     return replace(dataset, splits={**splits, **kept}, whole=dataset)
 
 
+def choose_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """The pictures of some classes only, whose ids are their places in ``names``.
+
+    Raises:
+        InputError: a class is unknown or named twice, or fewer than two are left.
+    """
+    if unknown := [name for name in names if name not in dataset.classes]:
+        raise InputError(
+            f"the data have no class {unknown[0]!r}",
+            "data.classes",
+            f"they have {', '.join(dataset.classes)}",
+        )
+    if len(set(names)) != len(names) or len(names) < 2:
+        raise InputError("classes are named twice, or fewer than two", "data.classes", "name each class once")
+    own = torch.full((len(dataset.classes),), -1)
+    own[[dataset.classes.index(name) for name in names]] = torch.arange(len(names))
+    splits = {}
+    for split_name, split in dataset.splits.items():
+        kept = (own[split.targets] >= 0).nonzero()[:, 0]
+        if len(kept) == 0:
+            raise InputError(
+                f"the {split_name} split has no pictures of these classes", dataset.source, "name others"
+            )
+        chosen = split.select(kept)
+        splits[split_name] = Split(chosen.images, own[chosen.targets])
+    return replace(dataset, classes=tuple(names), splits=splits, whole=dataset)
+
+
+def choose_per_class(split: Split, most: int, seed: int = 0) -> Split:
+    """At most ``most`` pictures of each class, in their own order; another seed chooses others."""
+    labels = split.targets.numpy()
+    shuffled = np.lexsort((np.random.PCG64(seed).random_raw(len(labels)), labels))  # by class, then by chance
+    _, starts, counts = np.unique(labels[shuffled], return_index=True, return_counts=True)
+    places = np.arange(len(labels)) - np.repeat(starts, counts)  # within the class
+    return split.select(torch.from_numpy(np.sort(shuffled[places < most])))
+
+
 def _counts(class_sizes: NDArray[np.int64], fractions: NDArray[np.float64]) -> NDArray[np.int64]:
     """How many samples of each class go to each split, (K, number of splits)."""
     quotas = np.outer(class_sizes, fractions).round(9)  # so that 0.1 * 30 is 3 on any machine

@@ -33,7 +33,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def classify(self, features: dict[str, Tensor]) -> Tensor:
-        """Feature maps -> logits (N, K)."""
+        """Feature maps -> logits (N, K); the last map is enough."""
 
     def auxiliary(self, images: Tensor, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """What only the loss in training needs, by name; most networks have nothing.

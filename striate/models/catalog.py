@@ -41,6 +41,7 @@ def create_model(
     *,
     pretrained: bool = False,
     weights: str | Path | None = None,
+    fresh_head: bool = False,
     **arguments: Any,
 ) -> Backbone:
     """A network of the catalogue, with fresh weights or others.
@@ -53,6 +54,8 @@ def create_model(
         pretrained: with the published weights (``striate.models.published``), downloaded once.
         weights: instead, a local file (.safetensors, .pth, .pt, .h5) in Striate's names or in those of the
             library that the network is compared with, or a folder that holds ``model.safetensors``, as a run.
+            The first layer of a grey network is widened where ``in_channels`` is 3.
+        fresh_head: the last layer is fresh in any case, because the classes are others.
         arguments: further arguments of the family's builder.
 
     Raises:
@@ -77,9 +80,9 @@ def create_model(
         )
     build = partial(_build, name, in_channels=in_channels or facts.input[0], **arguments)
     if weights is not None:
-        return with_weights_of_file(name, build, num_classes, facts.num_classes, Path(weights))
+        return with_weights_of_file(name, build, num_classes, facts.num_classes, Path(weights), fresh_head)
     if pretrained:
-        return with_published_weights(name, build, num_classes, facts.build)
+        return with_published_weights(name, build, num_classes, facts.build, fresh_head)
     return build(num_classes=num_classes or facts.num_classes)
 
 

@@ -9,6 +9,7 @@ the cache, with the checksum of what they were made from; the second time only t
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,7 +29,9 @@ OWN: KeyMap = (("", ""),)  # the names in a file that Striate wrote
 AUXILIARY = "auxiliary"  # how the names of heads begin that only training needs
 
 
-def with_published_weights(name: str, build: Build, num_classes: int | None, standard: Build) -> Backbone:
+def with_published_weights(
+    name: str, build: Build, num_classes: int | None, standard: Build, fresh_head: bool = False
+) -> Backbone:
     """A network with its published weights, downloaded if need be.
 
     Args:
@@ -37,6 +40,7 @@ def with_published_weights(name: str, build: Build, num_classes: int | None, sta
         num_classes: K; None takes the classes of the weights. With another number than theirs the last layer
             is fresh.
         standard: builds it as it was published; takes ``num_classes`` and options of the family.
+        fresh_head: the last layer is fresh with the same number too: the classes are others.
 
     Raises:
         InputError: nothing is published, the network is built otherwise, or the file cannot be had.
@@ -49,13 +53,19 @@ def with_published_weights(name: str, build: Build, num_classes: int | None, sta
         )
     tensors = published_tensors(name, standard)
     try:
-        return _filled(build, tensors, OWN, num_classes, WEIGHTS[name].num_classes, on_meta=True)
+        foreign = Foreign(tensors, OWN, WEIGHTS[name].num_classes)
+        return _filled(build, foreign, num_classes, fresh_head, on_meta=True)
     except InputError as error:
         raise InputError(error.what, name, "build it as it was published, without options") from None
 
 
 def with_weights_of_file(
-    name: str, build: Build, num_classes: int | None, default_classes: int, path: Path
+    name: str,
+    build: Build,
+    num_classes: int | None,
+    default_classes: int,
+    path: Path,
+    fresh_head: bool = False,
 ) -> Backbone:
     """A network with the weights of a local file or folder, in Striate's names or its peer's.
 
@@ -73,7 +83,8 @@ def with_weights_of_file(
     is_ours = 2 * len(own_names & tensors.keys()) > len(tensors)
     key_map = weights.key_map if weights and not is_ours else OWN
     try:
-        return _filled(build, tensors, key_map, num_classes, default_classes, on_meta=weights is not None)
+        foreign = Foreign(tensors, key_map, default_classes)
+        return _filled(build, foreign, num_classes, fresh_head, on_meta=weights is not None)
     except InputError as error:
         mend = error.what_to_do or f"give weights of {name}, built with the same options"
         raise InputError(error.what, path, mend) from None
@@ -136,31 +147,35 @@ def _fitting(model: Backbone, foreign: Mapping[str, Tensor], key_map: KeyMap) ->
     return tensors
 
 
+@dataclass(frozen=True)
+class Foreign:
+    """Weights as they were found, under foreign names; ``default_classes`` is K where nobody gives it."""
+
+    tensors: Mapping[str, Tensor]
+    key_map: KeyMap
+    default_classes: int
+
+
 def _filled(
-    build: Build,
-    foreign: Mapping[str, Tensor],
-    key_map: KeyMap,
-    num_classes: int | None,
-    default_classes: int,
-    on_meta: bool,
+    build: Build, foreign: Foreign, num_classes: int | None, fresh_head: bool, on_meta: bool
 ) -> Backbone:
     """The network of K classes with the values of ``foreign``; see ``with_published_weights`` for K.
 
     ``on_meta`` builds it without values first, which saves the time of random ones. Every tensor that its
     class makes outside its state would stay without values, so it is for those that are known to have none.
     """
-    wanted = num_classes or default_classes
+    wanted = num_classes or foreign.default_classes
     with torch.device("meta" if on_meta else "cpu"):
         model = build(num_classes=wanted)
-    own = model.state_dict()
+    own, key_map = model.state_dict(), foreign.key_map
     kept = {
-        name: tensor
-        for name, tensor in foreign.items()
+        name: _for_colour(tensor, own.get(ours))
+        for name, tensor in foreign.tensors.items()
         if (ours := rename(name, key_map)) in own or not ours.startswith(AUXILIARY)
     }
     last = _last_layer(own, build, wanted) if num_classes is not None else set()
     classes = next((len(t) for name, t in kept.items() if rename(name, key_map) in last and t.ndim), wanted)
-    fresh = last if classes != wanted else set()
+    fresh = last if classes != wanted or fresh_head else set()
     with torch.device("meta"):
         described = build(num_classes=classes) if fresh else model
     tensors = _fitting(described, kept, key_map)
@@ -171,6 +186,13 @@ def _filled(
             layer.to_empty(device="cpu", recurse=False)
             layer.reset_parameters()  # type: ignore[operator]
     return model
+
+
+def _for_colour(tensor: Tensor, own: Tensor | None) -> Tensor:
+    """The first layer of a grey network, for colour: three equal channels give what one gave."""
+    if own is None or own.ndim != 4 or tensor.shape != (own.shape[0], 1, *own.shape[2:]) or own.shape[1] != 3:
+        return tensor
+    return tensor.expand_as(own) / 3
 
 
 def _last_layer(own: Mapping[str, Tensor], build: Build, num_classes: int) -> set[str]:

@@ -15,18 +15,19 @@ RECONSTRUCTION_WEIGHT = 0.0005  # keeps the error of all pixels from dominating 
 def margin_losses(lengths: Tensor, targets: Tensor) -> Tensor:
     """Squares of how far each class's capsule is inside its margin, summed over the classes: (N,).
 
-        sum_k T_k max(0, 0.9 - |v_k|)^2 + 0.5 (1 - T_k) max(0, |v_k| - 0.1)^2
+        sum_k T_k max(0, 0.9 - |v_k|)^2 + 0.5 (T - T_k) max(0, |v_k| - 0.1)^2,  T = sum_k T_k
 
     Args:
         lengths: |v|, float (N, K), in 0..1.
-        targets: class ids int64 (N,); T_k is 1 for that class and 0 for all others.
+        targets: class ids int64 (N,), T_k being 1 for that class and 0 for all others; or T_k itself, float
+            (N, K): the shares of the classes in a mixed picture, times the weights of the classes.
 
-    Source: section 3, equation 4.
+    Source: section 3, equation 4, where T is 1.
     """
     present = F.relu(PRESENT - lengths).square()
     absent = ABSENT_WEIGHT * F.relu(lengths - ABSENT).square()
-    is_target = F.one_hot(targets, lengths.shape[1]).bool()
-    return torch.where(is_target, present, absent).sum(dim=1)
+    shares = targets if targets.is_floating_point() else F.one_hot(targets, lengths.shape[1])
+    return (shares * present + (shares.sum(dim=1, keepdim=True) - shares) * absent).sum(dim=1)
 
 
 def reconstruction_errors(reconstructions: Tensor, pictures: Tensor, targets: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 Outputs: ``{"logits": float (N, K)}``, in training also the logits (N, K) of auxiliary heads under names that
 begin with "auxiliary", and where there is a decoder "reconstructions" (N, K, P), one drawing for each class,
-and "pictures" (N, P), what they should show. Targets: int64 (N,) class ids. Predictions: ``Classification``.
+and "pictures" (N, P), what they should show. Targets: int64 (N,) class ids, or of mixed pictures the classes'
+probabilities, float (N, K). Predictions: ``Classification``.
 """
 
 from collections.abc import Sequence
@@ -13,9 +14,12 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
+from striate.errors import InputError
 from striate.metrics.classification import ClassificationMetric
 from striate.models.backbone import Backbone
+from striate.models.capsnet import CapsNet
 from striate.ops.capsule_losses import RECONSTRUCTION_WEIGHT, margin_losses, reconstruction_errors
+from striate.recipe import AugmentSettings
 from striate.samples import Classification, Frame
 from striate.tasks.task import Outputs, Task
 
@@ -36,6 +40,10 @@ class Classifier(nn.Module):
         if "logits" in extra:  # computed on the way
             return extra
         return {"logits": self.backbone.classify(features)} | extra
+
+    def from_last_map(self, last_map: Tensor) -> Outputs:
+        """The last feature map (N, C, h, w) -> logits (N, K), without auxiliary heads."""
+        return {"logits": self.backbone.classify({self.backbone.feature_info[-1].name: last_map})}
 
 
 class ClassificationTask(Task):
@@ -88,19 +96,25 @@ class ClassificationTask(Task):
         return terms
 
     def of_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss of one head, with this task's smoothing and weights."""
+        """The mean loss of one head, with this task's smoothing and weights.
+
+        It is linear in the probabilities: those between two labels give the loss between theirs.
+        """
         weights = None if self.class_weights is None else self.class_weights.to(targets.device)
         if self.kind == "margin":
-            losses = margin_losses(logits.float().sigmoid(), targets)
-            return (losses if weights is None else losses * weights[targets]).mean()
+            if weights is not None:
+                hard = not targets.is_floating_point()
+                targets = (F.one_hot(targets, logits.shape[1]) if hard else targets) * weights
+            return margin_losses(logits.float().sigmoid(), targets).mean()
         losses = F.cross_entropy(
             logits.float(), targets, weights, reduction="none", label_smoothing=self.label_smoothing
         )
         return losses.mean()
 
     def scores(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
-        """The accuracy of the batch: {"accuracy": ()}."""
-        return {"accuracy": (outputs["logits"].argmax(1) == targets).double().mean()}
+        """The accuracy of the batch: {"accuracy": ()}; of a mixed picture the dominant class is true."""
+        labels = targets.argmax(1) if targets.is_floating_point() else targets
+        return {"accuracy": (outputs["logits"].argmax(1) == labels).double().mean()}
 
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Classification]:
         """One ``Classification`` per picture."""
@@ -136,6 +150,20 @@ class ClassificationTask(Task):
         for row, line in enumerate(lines):
             pen.text((8, picture.height + 4 + 20 * row), line, fill="black", font=font)
         return sheet
+
+
+def check_mixing(backbone: Backbone, settings: AugmentSettings) -> None:
+    """Refuse to mix pictures for a network whose loss needs the one true class of each.
+
+    Raises:
+        InputError: mixup or CutMix is on, and the network reconstructs its pictures.
+    """
+    if (settings.mixup or settings.cutmix) and isinstance(backbone, CapsNet) and backbone.decoder is not None:
+        raise InputError(
+            "a reconstruction shows one class, a mixed picture has two",
+            "augment.mixup, augment.cutmix",
+            "leave them out, or train without the decoder: --set model.arguments={decoder=false}",
+        )
 
 
 def balanced_class_weights(targets: Tensor, num_classes: int) -> Tensor:

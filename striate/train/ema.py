@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class ExponentialMovingAverage:
@@ -23,12 +23,11 @@ class ExponentialMovingAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Moves the average towards ``model`` after optimizer step number ``step`` (from 1)."""
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        averages: list[Tensor] = list(self.model.parameters())
-        values: list[Tensor] = list(model.parameters())
-        for average, value in zip(self.model.buffers(), model.buffers(), strict=True):
-            if average.is_floating_point():
-                averages.append(average)
-                values.append(value)
-            else:
-                average.copy_(value)  # a count, not an average
-        torch._foreach_lerp_(averages, values, weight)
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), weight)
+        pairs = list(zip(self.model.buffers(), model.buffers(), strict=True))
+        floats = [(average, value) for average, value in pairs if average.is_floating_point()]
+        if floats:
+            averages, values = zip(*floats, strict=True)
+            torch._foreach_lerp_(averages, values, weight)
+        for count, value in ((a, v) for a, v in pairs if not a.is_floating_point()):
+            count.copy_(value)  # not an average

@@ -11,15 +11,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from torch import nn
+
 from striate.errors import Interrupted
 from striate.files import write_text
-from striate.recipe import TrainSettings
+from striate.recipe import PhaseSettings, Recipe
 from striate.samples import Batch
 from striate.train.checkpoint import TrainingState, save_checkpoint
+from striate.train.distributed import Processes
 from striate.train.loop import StepSettings, train_one_epoch
+from striate.train.precision import Precision
+from striate.train.schedule import build_schedule
+from striate.train.transfer import choose_phases, describe_phase, next_phase
 
 if TYPE_CHECKING:
     from striate.tasks.task import Task
+
+
+CHECKPOINT = Path("checkpoint", "state.safetensors")  # in the run folder
 
 
 class TrainBatches(Sized, Protocol):
@@ -33,9 +42,19 @@ class Watcher(Protocol):
 
     def start(self, state: TrainingState, epochs: int, steps_per_epoch: int, note: str) -> None: ...
 
+    def phase(self, state: TrainingState, note: str) -> None: ...
+
     def step(self, state: TrainingState, loss: float) -> None: ...
 
     def epoch(self, row: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a phase trains on: batches, and an epoch and a batch of it -> network input and targets."""
+
+    loader: TrainBatches
+    prepare: Callable[[int, Batch], tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -43,58 +62,99 @@ class Job:
     """What is trained, on what, and where the results go.
 
     Attributes:
+        feed: what the state's phase trains on; may set the state's ``network``.
         validate: metrics of a network on the validation split; None where there is none.
-        prepare: an epoch and a batch of it -> network input.
         keep_best: writes the weights that are the best so far.
+        join: a network -> what computes its outputs together with the other processes.
     """
 
     task: "Task"
-    loader: TrainBatches
-    prepare: Callable[[int, Batch], Any]
+    feed: Callable[[TrainingState], Feed]
+    precision: Precision
     validate: Callable[[Any], dict[str, float]] | None
     keep_best: Callable[[Any], None]
     folder: Path
     watchers: list[Watcher]
+    join: Callable[[nn.Module], nn.Module] = lambda network: network
 
     @property
     def checkpoint(self) -> Path:
         """The file of the last training state."""
-        return self.folder / "checkpoint" / "state.safetensors"
+        return self.folder / CHECKPOINT
 
 
-def fit(state: TrainingState, job: Job, settings: TrainSettings, step_settings: StepSettings) -> None:
-    """Train until ``settings.epochs`` are done or validation has not improved for ``patience`` epochs.
+def fit(state: TrainingState, job: Job, recipe: Recipe) -> None:
+    """Train phase after phase; a phase ends after its epochs, or ``patience`` epochs without improvement.
 
-    The state is saved at the start, at each epoch's end, every ``checkpoint_minutes``, and on Ctrl-C.
+    The state, which has entered its phase, is saved at the start, at each epoch's end, every
+    ``checkpoint_minutes``, and on Ctrl-C.
 
     Raises:
         Interrupted: Ctrl-C was pressed; the state is saved.
         RunError: a loss or gradient is not finite.
     """
+    settings = recipe.train
+    phases = choose_phases(settings, recipe.optimizer.lr)
     saver = _Saver(state, job, settings.checkpoint_minutes)
     if state.step == 0:
         saver.save()  # a run always has a state to go back to
     with _interrupt_flag() as interrupted:
+        while True:
+            _train_phase(state, job, recipe, phases, saver, interrupted)
+            if state.phase + 1 == len(phases):
+                return
+            next_phase(state, phases, recipe.optimizer)
 
-        def after_step(state: TrainingState, loss: float) -> None:
-            for watcher in job.watchers:
-                watcher.step(state, loss)
-            if interrupted.is_set():
-                saver.save()
-                raise _stopped(state, job)
-            saver.save_if_due()
 
-        while state.epoch < settings.epochs and not out_of_patience(state, settings.patience):
-            batches = job.loader.batches(state.epoch, start=state.batch)
-            prepare = partial(job.prepare, state.epoch)
-            train_one_epoch(state, job.task, batches, prepare, step_settings, after_step)
-            row = finish_epoch(state, job, step_settings)
+def _train_phase(
+    state: TrainingState,
+    job: Job,
+    recipe: Recipe,
+    phases: tuple[PhaseSettings, ...],
+    saver: "_Saver",
+    interrupted: threading.Event,
+) -> None:
+    """The rest of the state's phase, from the batch that the state is at."""
+
+    def after_step(state: TrainingState, loss: float) -> None:
+        for watcher in job.watchers:
+            watcher.step(state, loss)
+        stop, due = agreed(state.processes, interrupted.is_set(), saver.is_due())
+        if stop or due:
             saver.save()
-            write_history(job.folder, state)
-            for watcher in job.watchers:
-                watcher.epoch(row)
-            if interrupted.is_set():  # it came while the epoch was being finished
-                raise _stopped(state, job)
+        if stop:
+            raise _stopped(state, job)
+
+    phase = phases[state.phase]
+    if state.epoch - state.phase_epoch >= phase.epochs or out_of_patience(state, recipe.train.patience):
+        return  # it was resumed at the phase's end
+    if len(phases) > 1 or state.frozen:
+        for watcher in job.watchers:
+            watcher.phase(state, describe_phase(state, phases))
+    feed = job.feed(state)
+    state.network = job.join(state.network or state.model)
+    steps = _step_settings(recipe, phase, len(feed.loader), job.precision)
+    while state.epoch - state.phase_epoch < phase.epochs:
+        batches = feed.loader.batches(state.epoch, start=state.batch)
+        train_one_epoch(state, job.task, batches, partial(feed.prepare, state.epoch), steps, after_step)
+        row = finish_epoch(state, job, steps)
+        saver.save()
+        write_history(job.folder, state)
+        for watcher in job.watchers:
+            watcher.epoch(row)
+        if agreed(state.processes, interrupted.is_set())[0]:  # it came while the epoch was being finished
+            raise _stopped(state, job)
+        if out_of_patience(state, recipe.train.patience):
+            return
+
+
+def _step_settings(
+    recipe: Recipe, phase: PhaseSettings, steps_per_epoch: int, precision: Precision
+) -> StepSettings:
+    schedule = build_schedule(recipe.schedule, steps_per_epoch, phase.epochs)
+    lr = phase.lr or recipe.optimizer.lr
+    settings = recipe.train
+    return StepSettings(lr, schedule, precision, settings.clip_value, settings.clip_norm, settings.seed)
 
 
 def finish_epoch(state: TrainingState, job: Job, settings: StepSettings) -> dict[str, Any]:
@@ -107,7 +167,8 @@ def finish_epoch(state: TrainingState, job: Job, settings: StepSettings) -> dict
     row: dict[str, Any] = {
         "epoch": state.epoch + 1,
         "step": state.step,
-        "lr": settings.lr * settings.schedule(state.step - 1),
+        "phase": state.phase + 1,
+        "lr": settings.lr * settings.schedule(state.step - 1 - state.phase_step),
         "train": {name: total / pictures for name, total in state.sums.items()},
     }
     better = True  # without validation the last weights are the ones to keep
@@ -127,13 +188,22 @@ def finish_epoch(state: TrainingState, job: Job, settings: StepSettings) -> dict
     return row
 
 
+def agreed(processes: Processes, *flags: bool) -> list[bool]:
+    """Each flag, up where it is up on any process: what one has to do, all have to do at the same step."""
+    if processes.size == 1:
+        return list(flags)
+    return [bool(flag) for flag in processes.gather(flags).any(0).tolist()]
+
+
 def out_of_patience(state: TrainingState, patience: int | None) -> bool:
     """True when validation has not improved for ``patience`` epochs."""
     return patience is not None and state.stale >= patience
 
 
 def write_history(folder: Path, state: TrainingState) -> None:
-    """metrics.jsonl: one row per completed epoch, whole or not at all."""
+    """metrics.jsonl: one row per completed epoch, whole or not at all; the first process writes it."""
+    if not state.processes.is_first:
+        return
     rows = "".join(json.dumps(row) + "\n" for row in state.history)
     write_text(folder / "metrics.jsonl", rows)
 
@@ -159,9 +229,8 @@ class _Saver:
         save_checkpoint(self.path, self.state)
         self.last = time.monotonic()
 
-    def save_if_due(self) -> None:
-        if time.monotonic() - self.last >= self.interval:
-            self.save()
+    def is_due(self) -> bool:
+        return time.monotonic() - self.last >= self.interval
 
 
 @contextmanager

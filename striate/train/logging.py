@@ -53,6 +53,9 @@ class TensorBoardLogger:
     def start(self, state: "TrainingState", epochs: int, steps_per_epoch: int, note: str) -> None:
         """Nothing is measured before the first epoch."""
 
+    def phase(self, state: "TrainingState", note: str) -> None:
+        """A row says which phase it belongs to."""
+
     def step(self, state: "TrainingState", loss: float) -> None:
         """Single steps are not logged: an epoch's mean says more and costs nothing."""
 

@@ -10,9 +10,11 @@ from torch import Tensor
 from striate.errors import RunError
 from striate.samples import Batch
 from striate.train.checkpoint import TrainingState
+from striate.train.distributed import Processes, seed_step
 from striate.train.memory import with_smaller_parts
 from striate.train.optimizer import clip_gradients, set_learning_rate
 from striate.train.precision import Precision, autocast
+from striate.train.replicas import gradients_summed
 from striate.train.schedule import Schedule
 
 if TYPE_CHECKING:  # the task is an argument; importing it would turn the import direction around
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # the task is an argument; importing it would turn the import
     from striate.tasks.task import Task
 
 Prepare = Callable[[Batch], Tensor]  # a batch's uint8 pictures -> network input on the device
+PrepareBoth = Callable[[Batch], tuple[Tensor, Any]]  # a batch -> network input and targets, on the device
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,18 @@ class StepSettings:
     """What one optimizer step needs to know beside the state."""
 
     lr: float
-    schedule: Schedule
+    schedule: Schedule  # of the steps of the phase
     precision: Precision
     clip_value: float | None = None
     clip_norm: float | None = None
+    seed: int = 0  # of what is drawn within a step, such as dropout
 
 
 def train_one_epoch(
     state: TrainingState,
     task: "Task",
     batches: Iterable[Batch],
-    prepare: Prepare,
+    prepare: PrepareBoth,
     settings: StepSettings,
     after_step: Callable[[TrainingState, float], None],
 ) -> None:
@@ -48,16 +52,19 @@ def train_one_epoch(
     Raises:
         RunError: a loss or a gradient is not finite; the weights are those before that step.
     """
-    state.model.train()
+    train_mode(state.model, state.frozen)
     for batch in batches:
-        lr = settings.lr * settings.schedule(state.step)
+        seed_step(settings.seed, state.step, state.processes.rank)
+        lr = settings.lr * settings.schedule(state.step - state.phase_step)
         set_learning_rate(state.optimizer, lr)
         terms, parts = with_smaller_parts(
             lambda parts, batch=batch: backward(state, task, batch, prepare, settings.precision, parts),  # type: ignore[misc]
             state.model,
-            parts=min(state.micro_batches, len(batch.indices)),
+            parts=min(state.micro_batches, batch.size // state.processes.size),
             most=len(batch.indices),
+            alone=state.processes.size == 1,
         )
+        terms = summed(terms, state.processes)
         state.micro_batches = max(state.micro_batches, parts)  # a batch of few pictures does not lower it
         norm = clip_gradients(state.model.parameters(), settings.clip_value, settings.clip_norm)
         check_finite(terms["loss"], float(norm), state.step, batch)
@@ -67,35 +74,50 @@ def train_one_epoch(
         state.batch += 1
         if state.ema:
             state.ema.update(state.model, state.step)
-        count = len(batch.indices)
         for name, value in terms.items():
-            state.sums[name] = state.sums.get(name, 0.0) + value * count
-        state.sums["pictures"] = state.sums.get("pictures", 0.0) + count
+            state.sums[name] = state.sums.get(name, 0.0) + value * batch.size
+        state.sums["pictures"] = state.sums.get("pictures", 0.0) + batch.size
         after_step(state, terms["loss"])
 
 
+def train_mode(model: torch.nn.Module, frozen: Iterable[torch.nn.Module]) -> None:
+    """Training for all that moves; what is held still works as in evaluation, and its statistics stay."""
+    model.train()
+    for part in frozen:
+        part.eval()
+
+
 def backward(
-    state: TrainingState, task: "Task", batch: Batch, prepare: Prepare, precision: Precision, parts: int
+    state: TrainingState, task: "Task", batch: Batch, prepare: PrepareBoth, precision: Precision, parts: int
 ) -> dict[str, float]:
     """Add the gradient of the batch's mean loss, computed in ``parts``, to the parameters' gradients.
 
     Returns:
-        The batch's mean loss terms and scores.
+        What this process's pictures add to the batch's mean loss terms and scores.
     """
-    images = prepare(batch)
-    targets = batch.targets.to(images.device, non_blocking=True)
+    images, targets = prepare(batch)
+    network = state.network or state.model
     totals: dict[str, float] = {}
-    for part, part_targets in zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True):
-        share = len(part) / len(images)
-        with autocast(precision, images.device):
-            outputs = state.model(part)
-        terms = task.loss(outputs, part_targets)
-        (terms["loss"] * share).backward()
+    pairs = zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)
+    for number, (part, part_targets) in enumerate(pairs, start=1):
+        share = len(part) / batch.size
+        with gradients_summed(network, last=number == parts):
+            with autocast(precision, images.device):
+                outputs = network(part)
+            terms = task.loss(outputs, part_targets)
+            (terms["loss"] * (state.processes.size * share)).backward()  # processes are averaged
         with torch.no_grad():
             terms |= task.scores(outputs, part_targets)
         for name, value in terms.items():
             totals[name] = totals.get(name, 0.0) + value.item() * share
     return totals
+
+
+def summed(terms: dict[str, float], processes: Processes) -> dict[str, float]:
+    """The terms of all processes added up."""
+    if processes.size == 1:
+        return terms
+    return dict(zip(terms, processes.gather(list(terms.values())).sum(0).tolist(), strict=True))
 
 
 def check_finite(loss: float, norm: float, step: int, batch: Batch) -> None:
@@ -127,21 +149,41 @@ def predict_batches(
     prepare: Prepare,
     precision: Precision,
     mirror: bool = False,
+    processes: Processes | None = None,
 ) -> Iterator[tuple[Batch, dict[str, Tensor], list[Any]]]:
     """For each batch, the network's outputs and the task's predictions.
 
-    With ``mirror`` a picture's outputs are joined with those of its mirror image.
+    With ``mirror`` a picture's outputs are joined with those of its mirror image. Several ``processes``
+    compute a part of each batch, and have the outputs of all.
     """
     was_training = model.training
+    processes = processes or Processes()
     model.eval()
+    parts = 1
     for batch in batches:
         images = prepare(batch)
-        with autocast(precision, images.device):
-            outputs = model(images)
-            if mirror:
-                outputs = task.mirror(outputs, model(images.flip(-1)))
+        divided = len(images) >= processes.size
+        own = images.tensor_split(processes.size)[processes.rank] if divided else images
+
+        def compute(parts: int, images: Tensor = own) -> dict[str, Tensor]:
+            pieces = [outputs_of(model, task, part, precision, mirror) for part in images.tensor_split(parts)]
+            return {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+
+        outputs, needed = with_smaller_parts(compute, model, min(parts, len(own)), most=len(own))
+        parts = max(parts, needed)  # as in training
+        if divided:
+            outputs = {name: processes.gather_rows(rows) for name, rows in outputs.items()}
         yield batch, outputs, task.decode(outputs, batch.frames)
     model.train(was_training)
+
+
+def outputs_of(
+    model: torch.nn.Module, task: "Task", images: Tensor, precision: Precision, mirror: bool
+) -> dict[str, Tensor]:
+    """What the network says of some pictures, and of their mirror images where they count too."""
+    with autocast(precision, images.device):
+        outputs: dict[str, Tensor] = model(images)
+        return task.mirror(outputs, model(images.flip(-1))) if mirror else outputs
 
 
 def evaluate(

@@ -11,18 +11,33 @@ from striate.errors import RunError
 Result = TypeVar("Result")
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """True for an accelerator's and for the processor's allocator running dry."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+SIGNS = (  # in what an allocator, oneDNN, cuBLAS or MPS says when there is no memory
+    "DefaultCPUAllocator",
+    "could not create a primitive",
+    "could not create a memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """True where an accelerator, the processor's allocator or a library has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(sign in str(error) for sign in SIGNS)
 
 
 def with_smaller_parts(
-    compute: Callable[[int], Result], model: nn.Module, parts: int, most: int
+    compute: Callable[[int], Result], model: nn.Module, parts: int, most: int, alone: bool = True
 ) -> tuple[Result, int]:
     """``compute(parts)``, tried again with twice as many parts for as long as memory runs out.
 
     Each try starts from the same buffers, the same random state and no gradients, so that the step is
     what it would have been with that many parts from the start.
+
+    Args:
+        alone: no other process takes part in the step; with others there is no second try, since they have
+            no reason for one.
 
     Returns:
         The result, and the number of parts that it took.
@@ -36,13 +51,19 @@ def with_smaller_parts(
     while True:
         try:
             return compute(parts), parts
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            if not alone:
+                raise RunError(
+                    "a process ran out of memory",
+                    str(error).splitlines()[0],
+                    f"train again with --set train.accumulate={2 * parts}",
+                ) from error
             if parts >= most:
                 raise RunError(
-                    "there is not enough memory to train on a single picture",
-                    str(error).splitlines()[0],
+                    "there is not enough memory for a single picture",
+                    (str(error) or "no memory left").splitlines()[0],
                     "choose a smaller network or a smaller input.size",
                 ) from error
         parts = min(2 * parts, most)  # outside the handler, which holds the failed try's tensors

@@ -1,6 +1,6 @@
 """Optimizers and gradient clipping: how a gradient becomes a step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -9,18 +9,25 @@ from torch import Tensor, nn
 from striate.recipe import OptimizerSettings
 
 
-def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
+def build_optimizer(
+    model: nn.Module, settings: OptimizerSettings, factors: Mapping[nn.Parameter, float] | None = None
+) -> torch.optim.Optimizer:
     """One of torch's optimizers over the trainable parameters of ``model``.
+
+    ``factors`` of the learning rate may differ between parameters; each group keeps its own as "factor".
 
     Weight decay leaves out biases and normalization weights (every parameter of fewer than two
     dimensions) unless ``decay_all`` is set. Adam's decay is its classic L2 term, AdamW's and Nadam's is
     decoupled (Loshchilov and Hutter 2017).
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if settings.decay_all or p.ndim >= 2]
-    others = [p for p in parameters if not (settings.decay_all or p.ndim >= 2)]
-    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
+    kinds: dict[tuple[float, bool], list[nn.Parameter]] = {}  # by factor, and whether weights decay
+    for parameter in (p for p in model.parameters() if p.requires_grad):
+        decays = settings.decay_all or parameter.ndim >= 2
+        kinds.setdefault((factors[parameter] if factors else 1.0, decays), []).append(parameter)
+    groups: list[dict[str, Any]] = [
+        {"params": parameters, "factor": factor, **({} if decays else {"weight_decay": 0.0})}
+        for (factor, decays), parameters in sorted(kinds.items(), key=lambda kind: kind[0], reverse=True)
+    ]
     lr, decay, eps, betas = settings.lr, settings.weight_decay, settings.eps, settings.betas
     match settings.name:
         case "sgd":
@@ -41,9 +48,9 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.opti
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """The same learning rate for every parameter group."""
+    """The learning rate of every parameter group: ``lr`` times the group's factor."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["factor"]
 
 
 def clip_gradients(

@@ -158,3 +158,23 @@ def test_help_imports_nothing_heavy():
     output, modules = modules_after("-m", "striate", "summary", "--help")
     assert "Usage" in output
     assert not modules & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("freeze", "trainable"),
+    [("none", 11_689_512), ("stem", 11_689_512 - 9_536), ("backbone", 513_000)],
+)
+def test_what_is_held_still_is_not_counted_as_trained(run_cli, freeze, trainable):
+    whole, part = (
+        json.loads(run_cli("summary", "resnet18", "--freeze", what, "--batch", "8", "--json").out)
+        for what in ("none", freeze)
+    )
+    assert part["trainable"] == trainable
+    assert (part["params"], part["macs"]) == (whole["params"], whole["macs"])
+    assert (part["memory_train"] < whole["memory_train"]) == (freeze != "none")
+
+
+def test_a_stage_that_is_not_there_is_refused(run_cli):
+    outcome = run_cli("summary", "resnet18", "--freeze", "stage9")
+    assert outcome.code == 2
+    assert "one of none, backbone, stem, stage1, stage2, stage3, stage4" in outcome.err

@@ -11,21 +11,11 @@ from PIL import Image
 from scipy import stats
 from torch import Tensor
 
-from striate.data.augment import (
-    IMAGENET_COLOURS,
-    Augment,
-    Geometry,
-    Stream,
-    colour_components,
-    draw_affine,
-    draw_geometry,
-    draw_light,
-    mean_values,
-    move_whole_pixels,
-    recolour,
-    resample,
-)
+from striate.data.augment import Augment
+from striate.data.colour import IMAGENET_COLOURS, colour_components, draw_light, mean_values, recolour
+from striate.data.geometry import Geometry, draw_affine, draw_geometry, move_whole_pixels, resample
 from striate.data.keyed_random import keyed_normal, keyed_uniform
+from striate.data.streams import Stream
 from striate.recipe import AugmentSettings
 
 EVERYTHING: dict[str, Any] = {

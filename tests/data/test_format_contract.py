@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import webdataset
 from contracts.format_contract import Files, FormatContract
 from faulty_pictures import encode, smooth_pixels
 
+from striate.data.convert import convert
 from striate.data.dataset import POOL
+from striate.data.load import load_data
 
 
 class TestImageFolder(FormatContract):
@@ -140,3 +143,45 @@ class TestCifarBinary(FormatContract):
     def relabelled(self) -> Files:
         files = self.files()
         return files | {"test_batch.bin": bytes([9]) + files["test_batch.bin"][1:]}
+
+
+class TestTarShards(TestImageFolderWithSplits):
+    """As striate writes them, with an index."""
+
+    format = "tar-shards"
+
+    def pack(self, folder: Path, files: Files) -> Path:
+        if not (folder / "pictures").exists():
+            source = super().pack(folder / "source", files)
+            convert(load_data(source), folder / "pictures", "tar-shards")
+        return folder / "pictures"
+
+
+class TestTarShardsWithoutIndex(FormatContract):
+    """As WebDataset's own writer makes them."""
+
+    format = "tar-shards"
+    num_classes = 3
+    counts: ClassVar[dict[str, int]] = {"train": 6, "test": 3}
+
+    def files(self) -> Files:
+        """Paths are shard/class id/key.suffix."""
+        names = [f"set-train-{k % 2}.tar/{k % 3}/{k}.ppm" for k in range(5)] + ["set-train-1.tar/1/photo.jpg"]
+        names += [f"set-test-0.tar/{k}/{k}.ppm" for k in range(3)]
+        kinds = {".ppm": "PPM", ".jpg": "JPEG"}
+        return {name: encode(smooth_pixels(9, 7, seed=i), kinds[name[-4:]]) for i, name in enumerate(names)}
+
+    def relabelled(self) -> Files:
+        files = self.files()
+        return files | {"set-test-0.tar/1/0.ppm": files.pop("set-test-0.tar/0/0.ppm")}
+
+    def pack(self, folder: Path, files: Files) -> Path:
+        (folder / "pictures").mkdir(exist_ok=True)
+        for shard in sorted({name.split("/")[0] for name in files}):
+            with webdataset.TarWriter(str(folder / "pictures" / shard), mtime=0) as writer:
+                for name in sorted(files):
+                    key, suffix = name.split("/")[-1].split(".")
+                    if name.startswith(shard):
+                        label = name.split("/")[1]
+                        writer.write({"__key__": key, suffix: files[name], "cls": label})
+        return folder / "pictures"

@@ -11,6 +11,8 @@ import torch
 from faulty_pictures import encode, faulty_pixels, smooth_pixels, write_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from sklearn.datasets import load_sample_images  # type: ignore[import-untyped]
 from torch import Tensor
 
 from striate.data.dataset import ArrayImages, FolderImages, Split
@@ -160,7 +162,7 @@ def test_memory_disk_and_workers_give_identical_batches_and_faults(
     expected, faults = prepare_pictures(split, preprocessing, FITS)
     assert isinstance(expected, MemoryPictures)
     assert len(expected) + len(faults) == len(split)
-    for memory, workers in ((FITS, 2), (NOTHING_FITS, 0), (NOTHING_FITS, 2)):
+    for memory, workers in ((FITS, 2), (NOTHING_FITS, 0), (NOTHING_FITS, 2), (NOTHING_FITS, 4)):
         pictures, same_faults = prepare_pictures(split, preprocessing, memory, workers)
         assert isinstance(pictures, MemoryPictures if memory else StreamedPictures)
         assert same_faults == faults
@@ -187,6 +189,22 @@ def test_pictures_are_those_of_the_files_in_their_place(folder_split: Split) -> 
             placed, place = RGB.place(pixels)
             assert torch.equal(image, placed)
             assert (target, name, frame) == (label, folder_split.images.name(index), place)
+
+
+@pytest.mark.parametrize("memory", [FITS, NOTHING_FITS])
+def test_photographs_are_pillows_decoded_and_resized_within_one_grey_level(
+    tmp_path: Path, memory: float
+) -> None:
+    photographs = [np.ascontiguousarray(photograph[:375, :500]) for photograph in load_sample_images().images]
+    names = [f"{i}.jpg" for i in range(2)]
+    write_files(tmp_path, {name: encode(photographs[i], "JPEG", quality=90) for i, name in enumerate(names)})
+    split = Split(FolderImages(tmp_path, names, channels=3), torch.arange(2))
+    usual = Preprocessing((224, 224), 3, "crop", 0, (0.0,) * 3, (1.0,) * 3)
+    (batch,) = Loader(prepare_pictures(split, usual, memory)[0], 2).batches()
+    for image, name in zip(batch.images, names, strict=True):
+        resized = Image.open(tmp_path / name).resize((299, 224), Image.Resampling.BILINEAR)
+        expected = torch.from_numpy(np.array(resized.crop((38, 0, 262, 224)))).permute(2, 0, 1)
+        assert (image.int() - expected.int()).abs().max() <= 1
 
 
 @pytest.mark.parametrize("memory", [FITS, NOTHING_FITS])

@@ -24,6 +24,7 @@ from keras.src.applications import xception as keras_xception
 from loopback import Site, serving
 from parity import assert_close, randomize
 from safetensors.torch import save_file
+from small_data import draw_shapes
 from timm.data import ImageNetInfo
 from torch import nn
 
@@ -35,6 +36,7 @@ from striate.models.catalog import CATALOG, create_model
 from striate.models.imagenet import imagenet_classes
 from striate.models.key_maps.renaming import convert
 from striate.models.published import WEIGHTS
+from striate.run_folder import read_config
 
 TORCHVISION = [name for name, card in WEIGHTS.items() if "download.pytorch.org" in card.url]
 TIMM = {
@@ -718,3 +720,46 @@ def test_nothing_is_published_of_most_networks_of_this_catalogue() -> None:
     with pytest.raises(InputError, match="no weights of lenet5 are published") as caught:
         create_model("lenet5", pretrained=True)
     assert "resnet50" in caught.value.what_to_do
+
+
+def test_one_command_goes_from_published_weights_to_a_trained_run(
+    publish: Any, site: Site, cache: Path, run_cli: Any, tmp_path: Path
+) -> None:
+    """Download, checksum, conversion, another head, two phases."""
+    keras.utils.set_random_seed(0)
+    peer = keras.applications.Xception(weights=None)
+    content = write_h5(peer, tmp_path / "a.h5").read_bytes()
+    true = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    file_name = publish("xception", content, ".h5", checksum=f"md5:{true}")
+    data = draw_shapes(tmp_path / "shapes", 8, side=80)
+    arguments = ("train", data, "--model", "xception", "--pretrained", "--image-size", 75, "--epochs", 3)
+    outcome = run_cli(*arguments, "--out", tmp_path / "run", "--set", "train.clip_norm=1")
+    assert outcome.code == 0, outcome.err
+    assert site.asked == [file_name]
+    lines = outcome.err.splitlines()
+    assert [line.partition(",")[0] for line in lines if line.startswith("phase")] == [
+        "phase 1 of 2: 1 epochs",
+        "phase 2 of 2: 2 epochs",
+    ]
+    config = read_config(tmp_path / "run")
+    assert config.classes == ("disc", "square")
+    look = config.input  # the card's: 299 of 342 pixels, bicubic, by halves
+    assert (look.size, look.resize, look.interpolation) == ((75, 75), round(342 * 75 / 299), "bicubic")
+    assert (look.mean, look.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    tensors, _ = read_tensors(tmp_path / "run" / "model.safetensors")
+    assert tensors["backbone.head.1.weight"].shape == (2, 2048)
+    start = create_model("xception", pretrained=True).state_dict()
+    stem = next(name for name, value in start.items() if value.ndim == 4)
+    last, _ = read_tensors(tmp_path / "run" / "checkpoint" / "state.safetensors")
+    moved = (last[f"model/backbone.{stem}"] - start[stem]).abs().max()
+    assert 0 < moved < 0.1  # the second phase went on from there
+
+
+def test_a_published_file_that_was_altered_starts_no_run(
+    publish: Any, cache: Path, run_cli: Any, tmp_path: Path
+) -> None:
+    publish("mobilenet_v2", b"something else", ".pth", checksum="sha256:00000000")
+    outcome = run_cli("train", "digits", "--model", "mobilenet_v2", "--pretrained", "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert "checksum" in outcome.err
+    assert not (tmp_path / "run").exists()

@@ -36,7 +36,7 @@ runtime.prepare()  # as the command line does, so that it can finish what a fork
 import safetensors.torch  # noqa: E402
 import torch._dynamo  # noqa: E402, F401 - torch loads it with the first optimizer, which takes seconds
 
-from striate import api, files, judge, run  # noqa: E402
+from striate import api, files, judge, run, training_run  # noqa: E402
 from striate.errors import InputError  # noqa: E402
 from striate.train import fit, loop  # noqa: E402
 
@@ -51,9 +51,9 @@ WATCHED: dict[str, tuple[Any, ...]] = {
     "rename": ("replace", Path),
     "gradient": ("backward", loop),
     "clipping": ("clip_gradients", loop),
-    "checkpoint": ("save_checkpoint", fit, api),
-    "best weights": ("save_weights", api),
-    "loading": ("load_checkpoint", api),
+    "checkpoint": ("save_checkpoint", fit, training_run),
+    "best weights": ("save_weights", training_run),
+    "loading": ("load_checkpoint", training_run),
     "report": ("write_report", judge),
     "model card": ("write_model_card", judge),
 }
@@ -128,7 +128,7 @@ class Events:
             for module in modules:
                 setattr(module, name, watched)
         predict_batches = loop.predict_batches
-        for kind, module in (("validation batch", api), ("judged batch", run)):
+        for kind, module in (("validation batch", training_run), ("judged batch", run)):
             setattr(module, "predict_batches", self.in_batches(kind, predict_batches))  # noqa: B010
         setattr(files, "save_file", self.torn(safetensors.torch.save_file))  # noqa: B010
         fit.write_history = self.by_epoch(fit.write_history)
@@ -142,6 +142,9 @@ class Watch:
 
     def start(self, *_: Any) -> None:
         self.events.at("start")
+
+    def phase(self, *_: Any) -> None:
+        self.events.at("phase")
 
     def step(self, *_: Any) -> None:
         self.events.at("step")
@@ -297,7 +300,17 @@ def recipe(options: argparse.Namespace) -> dict[str, Any]:
         "train.checkpoint_minutes": 0,
         "evaluate.batch_size": 8,
         "evaluate.mirror": True,
-    }
+    } | (PHASES if options.phases else {})
+
+
+# Features computed once, then part of the backbone, then all of it: each change falls on some kill.
+PHASES = {
+    "train.phases": [
+        {"epochs": 1, "freeze": "backbone", "augment": False},
+        {"epochs": 1, "freeze": "stage1", "lr": 0.005},
+        {"epochs": 1, "lr": 0.002, "stage_decay": 0.5},
+    ]
+}
 
 
 class Moments:
@@ -341,6 +354,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--timed", type=float, default=0.0)
     parser.add_argument("--command-line", action="store_true")
+    parser.add_argument("--phases", action="store_true")
     options = parser.parse_args()
     options.folder.mkdir(parents=True)
     make_pictures(options.folder / "pictures")

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from striate.data.loader import Loader, MemoryPictures
 from striate.errors import Interrupted, RunError
 from striate.files import read_tensors
-from striate.recipe import OptimizerSettings, TrainSettings
+from striate.recipe import OptimizerSettings, Recipe, ScheduleSettings, TrainSettings
 from striate.samples import Batch, Frame
 from striate.tasks.classification import ClassificationTask
 from striate.train.checkpoint import TrainingState, load_checkpoint
 from striate.train.ema import ExponentialMovingAverage
-from striate.train.fit import Job, fit, out_of_patience, write_history
-from striate.train.loop import StepSettings
+from striate.train.fit import Feed, Job, fit, out_of_patience, write_history
 from striate.train.optimizer import build_optimizer
 
 COUNT, BATCH_SIZE, STEPS = 22, 8, 3  # 3 steps per epoch
+OPTIMIZER = OptimizerSettings(name="adamw", lr=0.01)
 ROOT = Path(__file__).parents[2]
 
 
@@ -50,6 +50,8 @@ class Witness:
 
     def start(self, state, epochs, steps_per_epoch, note) -> None: ...
 
+    def phase(self, state, note) -> None: ...
+
     def step(self, state: TrainingState, loss: float) -> None:
         self.steps.append(state.step)
         self.losses.append(loss)
@@ -72,7 +74,7 @@ class Setup:
         model = Network().to(memory_format=torch.channels_last)
         self.state = TrainingState(
             model,
-            build_optimizer(model, OptimizerSettings(name="adamw", lr=0.01)),
+            build_optimizer(model, OPTIMIZER),
             ExponentialMovingAverage(model, 0.9),
         )
         generator = torch.Generator().manual_seed(1)
@@ -86,16 +88,16 @@ class Setup:
         folder.mkdir(exist_ok=True)
         self.job = Job(
             task=ClassificationTask(("a", "b")),
-            loader=Loader(self.pictures, BATCH_SIZE, seed=0),
-            prepare=self.prepare,
+            feed=lambda state: Feed(Loader(self.pictures, BATCH_SIZE, seed=0), self.prepare),
+            precision="fp32",
             validate=self.validate if values is not None else None,
             keep_best=self.keep,
             folder=folder,
             watchers=[self.witness],
         )
 
-    def prepare(self, epoch: int, batch: Batch) -> Tensor:
-        return batch.images.float() / 255 + 0.01 * epoch
+    def prepare(self, epoch: int, batch: Batch) -> tuple[Tensor, Tensor]:
+        return batch.images.float() / 255 + 0.01 * epoch, batch.targets
 
     def validate(self, judged: nn.Module) -> dict[str, float]:
         assert judged is self.state.judged_model
@@ -108,8 +110,9 @@ class Setup:
     def run(self, epochs: int = 3, **settings) -> None:
         if self.job.checkpoint.exists():
             load_checkpoint(self.job.checkpoint, self.state)
-        steps = StepSettings(0.01, lambda step: 1 / (1 + step), "fp32")
-        fit(self.state, self.job, TrainSettings(epochs=epochs, **settings), steps)
+        train = TrainSettings(epochs=epochs, **settings)
+        schedule = ScheduleSettings(name="exponential", step_epochs=2, factor=0.5, warmup_epochs=0)
+        fit(self.state, self.job, Recipe(train=train, optimizer=OPTIMIZER, schedule=schedule))
 
     def saved(self) -> tuple[dict[str, Tensor], dict]:
         tensors, facts = read_tensors(self.job.checkpoint)
@@ -187,7 +190,8 @@ def test_each_epoch_has_a_row_of_what_was_measured(tmp_path):
     assert rows == setup.state.history == setup.witness.rows
     assert [row["epoch"] for row in rows] == [1, 2]
     assert [row["step"] for row in rows] == [3, 6]
-    assert [row["lr"] for row in rows] == pytest.approx([0.01 / 3, 0.01 / 6])  # of the epoch's last step
+    rates = [0.01 * 0.5 ** (2 / 6), 0.01 * 0.5 ** (5 / 6)]  # of the epochs' last steps
+    assert [row["lr"] for row in rows] == pytest.approx(rates)
     assert [row["val"] for row in rows] == [{"loss": 1.0, "accuracy": v} for v in (0.25, 0.75)]
     sizes = [8, 7, 7]
     for row, losses in zip(rows, (setup.witness.losses[:3], setup.witness.losses[3:]), strict=True):
@@ -249,12 +253,13 @@ def test_a_run_that_is_over_does_nothing_more(tmp_path, last):
 
 def test_a_loss_that_is_not_finite_is_never_saved(tmp_path):
     setup = Setup(tmp_path, [0.5, 0.6, 0.7])
-    good = setup.job.prepare
+    good = setup.prepare
 
-    def prepare(epoch: int, batch: Batch) -> Tensor:
-        return good(epoch, batch) * (float("nan") if setup.state.step == 4 else 1.0)
+    def prepare(epoch: int, batch: Batch) -> tuple[Tensor, Tensor]:
+        images, targets = good(epoch, batch)
+        return images * (float("nan") if setup.state.step == 4 else 1.0), targets
 
-    object.__setattr__(setup.job, "prepare", prepare)
+    setup.prepare = prepare
     with pytest.raises(RunError, match="at step 5"):
         setup.run(checkpoint_minutes=0)
     assert setup.saved()[1]["step"] == 4

@@ -54,6 +54,10 @@ def prepare(batch: Batch) -> Tensor:
     return batch.images.float() / 255
 
 
+def prepare_both(batch: Batch) -> tuple[Tensor, Tensor]:
+    return prepare(batch), batch.targets
+
+
 def make_state(*between: nn.Module, **facts) -> TrainingState:
     torch.manual_seed(0)
     model = Network(*between)
@@ -68,7 +72,7 @@ def constant(step: int) -> float:
 def run_epoch(state, batches, task=None, settings=None, after_step=lambda state, loss: None):
     task = task or ClassificationTask(CLASSES)
     settings = settings or StepSettings(0.1, constant, "fp32")
-    train_one_epoch(state, task, batches, prepare, settings, after_step)
+    train_one_epoch(state, task, batches, prepare_both, settings, after_step)
 
 
 def test_an_epoch_equals_the_literal_loop():
@@ -110,8 +114,8 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(parts, options):
     task = ClassificationTask(CLASSES, **options)
     (batch,) = make_batches([11])  # divided unevenly by all of these
     whole, divided = make_state(), make_state()
-    terms = backward(whole, task, batch, prepare, "fp32", 1)
-    parted = backward(divided, task, batch, prepare, "fp32", parts)
+    terms = backward(whole, task, batch, prepare_both, "fp32", 1)
+    parted = backward(divided, task, batch, prepare_both, "fp32", parts)
     assert parted == pytest.approx(terms, rel=1e-6)
     for a, b in zip(whole.model.parameters(), divided.model.parameters(), strict=True):
         torch.testing.assert_close(b.grad, a.grad, rtol=1e-5, atol=1e-7)

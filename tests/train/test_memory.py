@@ -7,7 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import RunError
+from striate.recipe import OptimizerSettings
+from striate.samples import Batch, Frame
+from striate.tasks.classification import ClassificationTask
+from striate.train.checkpoint import TrainingState
+from striate.train.ema import ExponentialMovingAverage
+from striate.train.loop import StepSettings, predict_batches, train_one_epoch
 from striate.train.memory import is_out_of_memory, with_smaller_parts
+from striate.train.optimizer import build_optimizer
 
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: ..."
 FAILURES = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(CPU_MESSAGE)]
@@ -98,3 +105,78 @@ def test_the_processors_own_allocator_is_recognized():
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
     assert not is_out_of_memory(RuntimeError("shape mismatch"))
+
+
+class Classes(nn.Module):
+    """Statistics, dropout, and two classes; runs out of memory above ``limit`` pictures."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.body = Limited(limit)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.body(x)[:, 0].repeat(1, 2) * torch.tensor([1.0, -1.0])}
+
+
+def trained(limit: int, micro_batches: int) -> TrainingState:
+    """The state after three steps on batches of ten pictures."""
+    torch.manual_seed(3)
+    model = Classes(limit)
+    optimizer = build_optimizer(model, OptimizerSettings(name="adamw", lr=0.05))
+    state = TrainingState(model, optimizer, ExponentialMovingAverage(model, 0.9), micro_batches=micro_batches)
+    names, frames = [str(i) for i in range(10)], [Frame(4, 3)] * 10
+    batches = [
+        Batch(torch.randn(10, 4, 3), torch.randint(2, (10,)), torch.arange(10), names, frames)
+        for _ in range(3)
+    ]
+    settings = StepSettings(0.05, lambda step: 1.0, "fp32")
+    task = ClassificationTask(("ant", "bee"))
+
+    def prepare(batch: Batch) -> tuple[Tensor, Tensor]:
+        return batch.images, batch.targets
+
+    train_one_epoch(state, task, batches, prepare, settings, lambda state, loss: None)
+    return state
+
+
+@pytest.mark.parametrize(("limit", "parts"), [(5, 2), (3, 4), (1, 10)])
+def test_training_that_ran_out_of_memory_ends_in_the_state_of_training_in_parts(limit, parts):
+    """Weights, statistics, their average, optimizer state, sums and random state, to the bit."""
+    halved, random_state = trained(limit, 1), torch.get_rng_state()
+    expected = trained(10, parts)
+    assert torch.equal(random_state, torch.get_rng_state())
+    assert (halved.micro_batches, halved.step, halved.sums) == (parts, 3, expected.sums)
+    for one, other in ((halved.model, expected.model), (halved.ema.model, expected.ema.model)):
+        for name, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name]), name
+    slots = [state.optimizer.state_dict()["state"] for state in (halved, expected)]
+    assert slots[0].keys() == slots[1].keys()
+    for index, values in slots[0].items():
+        for name, value in values.items():
+            assert torch.equal(value, slots[1][index][name]), name
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("limit", [10, 4, 1])
+def test_a_validation_batch_that_does_not_fit_is_computed_in_parts(limit, mirror):
+    """Every picture by itself, its statistics fixed: the same predictions in the same order."""
+
+    def predicted(limit: int) -> list[Tensor]:
+        torch.manual_seed(3)
+        model = Classes(limit).double()
+        names, frames = [str(i) for i in range(10)], [Frame(4, 3)] * 10
+        batches = [
+            Batch(torch.randn(10, 4, 3).double(), torch.zeros(10).long(), torch.arange(10), names, frames)
+            for _ in range(2)
+        ]
+        found = predict_batches(
+            model, ClassificationTask(("a", "b")), batches, lambda batch: batch.images, "fp32", mirror
+        )
+        return [outputs["logits"] for _, outputs, _ in found]
+
+    torch.testing.assert_close(predicted(limit), predicted(10), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("could not create a primitive")])
+def test_what_numpy_and_onednn_say_without_memory_is_recognized(error):
+    assert is_out_of_memory(error)

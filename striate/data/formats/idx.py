@@ -7,6 +7,8 @@ A file is a header of big-endian numbers, then the values:
 A data set is four such files, plain or gzip-compressed, "-" or "." before "idx", in a folder or archive:
 
     train-images-idx3-ubyte  train-labels-idx1-ubyte  t10k-images-idx3-ubyte  t10k-labels-idx1-ubyte
+
+The names of the classes may lie beside them in classes.txt, one per line.
 """
 
 import gzip
@@ -24,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from striate.data.archive import Archive, is_archive, open_archive, plain_name
+from striate.data.class_names import CLASSES_FILE, parse_class_names
 from striate.data.dataset import ArrayImages, Dataset, Split
 from striate.errors import InputError
 
@@ -31,7 +34,7 @@ MAX_VALUES = 2**31  # 2 GiB; also what a compressed file may unpack to
 
 _UNSIGNED_BYTE = 8
 _GZIP_MAGIC = b"\x1f\x8b"
-_PARTS = {"train": "train", "test": "t10k"}  # our name of the split: the files' name
+PARTS = {"train": "train", "test": "t10k"}  # our name of the split: the files' name
 _FILE_NAME = re.compile(r"(train|t10k)-(images[-.]idx3|labels[-.]idx1)-ubyte(\.gz)?")
 
 
@@ -67,17 +70,18 @@ def load(path: Path, archive: Archive | None = None) -> Dataset:
     """Load the four files of ``path``, a folder or an archive (``archive``, where it is already open).
 
     Returns:
-        Splits "train" and "test"; the classes are the numbers from 0 to the largest label.
+        Splits "train" and "test"; the classes are the numbers from 0 to the largest label, or named by
+        classes.txt.
 
     Raises:
-        InputError: a file is missing, twice there or damaged, numbers of pictures and labels differ, or
-            the test labels have a class that the training labels have not.
+        InputError: a file is missing, twice there or damaged, numbers of pictures and labels differ, the
+            test labels have a class that the training labels have not, or classes.txt names too few.
     """
     if is_archive(path):
         archive = archive or open_archive(path)
     names = list(archive.files) if archive else sorted(entry.name for entry in path.iterdir())
     found = _find_files(names, path)
-    splits = {split: _load_split(split, found, archive, path) for split in _PARTS}
+    splits = {split: _load_split(split, found, archive, path) for split in PARTS}
     unknown = set(splits["test"].targets.tolist()) - set(splits["train"].targets.tolist())
     if unknown:
         raise InputError(
@@ -91,10 +95,26 @@ def load(path: Path, archive: Archive | None = None) -> Dataset:
         format="idx",
         why=f"it holds IDX files with MNIST's names ({Path(found['train', 'images']).name}, ...)",
         task="classification",
-        classes=tuple(str(k) for k in range(int(splits["train"].targets.max()) + 1)),
+        classes=_classes(names, int(splits["train"].targets.max()) + 1, archive, path),
         channels=1,
         splits=splits,
     )
+
+
+def _classes(names: list[str], count: int, archive: Archive | None, path: Path) -> tuple[str, ...]:
+    """The class names of ``CLASSES_FILE`` if it is there, else the numbers below ``count``."""
+    file = next((name for name in names if Path(name).name == CLASSES_FILE), None)
+    if file is None:
+        return tuple(str(k) for k in range(count))
+    content = archive.read(file) if archive else (path / file).read_bytes()
+    classes = parse_class_names(content, f"{path}/{file}")
+    if len(classes) < count:
+        raise InputError(
+            f"there are labels up to {count - 1}, and {len(classes)} names of classes",
+            f"{path}/{file}",
+            "name them all",
+        )
+    return classes
 
 
 def _find_files(names: list[str], path: Path) -> dict[tuple[str, str], str]:
@@ -108,7 +128,7 @@ def _find_files(names: list[str], path: Path) -> dict[tuple[str, str], str]:
         if key in found:
             raise InputError(f"{found[key]} and {name} are the same part", path, "keep one of them")
         found[key] = name
-    for split, part in _PARTS.items():
+    for split, part in PARTS.items():
         for kind, dimensions in (("images", 3), ("labels", 1)):
             if (split, kind) not in found:
                 raise InputError(

@@ -32,7 +32,7 @@ SPLIT_FOLDERS = {
 }  # fmt: skip
 
 _TEXT_SUFFIXES = frozenset({".txt", ".md", ".csv", ".json", ".xml"})
-_LEFT_BEHIND = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+LEFT_BEHIND = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 
 MakeImages = Callable[[str, Sequence[str], int | None], Images]  # (folder inside, paths in it, channels)
 
@@ -142,7 +142,7 @@ def _unreadable(error: OSError) -> None:
 
 def _is_data(path: str) -> bool:
     """Whether a path is neither hidden nor left behind by an operating system."""
-    return not any(part.startswith(".") or part in _LEFT_BEHIND for part in path.split("/"))
+    return not any(part.startswith(".") or part in LEFT_BEHIND for part in path.split("/"))
 
 
 def _without_wrappers(listing: Listing) -> tuple[str, Listing]:

@@ -1,0 +1,124 @@
+"""What a phase trains on: pictures as an epoch shows them, or the features of a frozen backbone.
+
+pictures ─► augment ─► normalize ─► backbone ─► head          every epoch
+pictures ──────────► normalize ─► backbone ─► features        once, where nothing before the head changes
+                                              features ─► head                   every epoch
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.data.augment import Augment
+from striate.data.loader import Loader, MemoryPictures, Pictures
+from striate.data.mixing import Mixer
+from striate.data.sampling import BalancedOrder
+from striate.device import to_input
+from striate.prepared import PreparedData, Reading, unwatched
+from striate.recipe import Recipe
+from striate.samples import Batch, Frame
+from striate.tasks.classification import Classifier
+from striate.train.checkpoint import TrainingState
+from striate.train.fit import Feed
+from striate.train.precision import Precision, autocast
+from striate.train.transfer import choose_phases, parts_of
+
+
+class HeadOnly(nn.Module):
+    """The head of a classifier, on feature maps that were computed before: (N, C, h, w) -> its outputs."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, last_map: Tensor) -> dict[str, Tensor]:
+        return self.classifier.from_last_map(last_map)
+
+
+def phase_feed(
+    state: TrainingState,
+    recipe: Recipe,
+    prepared: PreparedData,
+    precision: Precision,
+    reading: Reading | None = None,
+) -> Feed:
+    """What the state's phase trains on; sets the state's ``network`` to what takes it."""
+    phase = choose_phases(recipe.train, recipe.optimizer.lr)[state.phase]
+    pictures, seed = prepared.pictures["train"], recipe.train.seed
+    device = next(state.model.parameters()).device
+    augment, mixer = Augment(recipe.augment, seed), Mixer(recipe.augment, seed, len(prepared.dataset.classes))
+    is_plain = not phase.augment or (augment.is_identity and not mixer.is_on)
+    order = BalancedOrder(pictures.targets, seed) if recipe.data.sampling == "balanced" else None
+    state.network = None
+
+    def to_device(tensor: Tensor) -> Tensor:
+        return tensor.to(device, non_blocking=True)
+
+    def prepare_plain(batch: Batch) -> Tensor:
+        return prepared.preprocessing.normalize(to_input(to_device(batch.images)))
+
+    def prepare(epoch: int, batch: Batch) -> tuple[Tensor, Tensor]:
+        if is_plain:
+            return prepare_plain(batch), to_device(batch.targets)
+        images, targets = augment(to_device(batch.images), epoch, batch.keys), batch.targets
+        if other := batch.partners:
+            other_images = augment(to_device(other.images), epoch, other.keys)
+            images, targets = mixer(images, targets, other_images, other.targets, epoch, batch.keys)
+        return prepared.preprocessing.normalize(to_input(images)), to_device(targets)
+
+    def prepare_features(epoch: int, batch: Batch) -> tuple[Tensor, Tensor]:
+        return to_device(batch.images), to_device(batch.targets)
+
+    batch_size, part = batch_size_of(recipe), state.processes.part
+    sharded = recipe.train.shard and state.processes.size > 1  # its stages compute only as a whole
+    if is_plain and isinstance(state.model, Classifier) and is_all_frozen(state) and not sharded:
+        batches = Loader(pictures, recipe.evaluate.batch_size)
+        watched = reading if reading and state.processes.is_first else unwatched
+        features = last_maps(state.model, batches, prepare_plain, precision, recipe.data.memory_mb, watched)
+        if features is not None:
+            state.network = HeadOnly(state.model)
+            return Feed(Loader(features, batch_size, seed, order, None, part), prepare_features)
+    partners = mixer.partners if mixer.is_on and not is_plain else None
+    return Feed(Loader(pictures, batch_size, seed, order, partners, part), prepare)
+
+
+def batch_size_of(recipe: Recipe) -> int:
+    """The batch size, which is a number by the time that training begins."""
+    assert isinstance(recipe.train.batch_size, int)
+    return recipe.train.batch_size
+
+
+def is_all_frozen(state: TrainingState) -> bool:
+    """Whether nothing but heads moves."""
+    return len(state.frozen) == len(parts_of(state.model))
+
+
+@torch.no_grad()
+def last_maps(
+    model: Classifier, loader: Loader, prepare: Any, precision: Precision, memory_mb: float, reading: Reading
+) -> Pictures | None:
+    """The last feature map of every picture, as the head would get it; None where that does not pay or fit.
+
+    It does not where heads on earlier maps are trained too, or where the maps need more than ``memory_mb``.
+    """
+    backbone, pictures = model.backbone, loader.pictures
+    maps: Tensor | None = None
+    progress = reading("features", len(pictures))
+    backbone.eval()
+    for batch in loader.batches():
+        images = prepare(batch)
+        with autocast(precision, images.device):
+            features = backbone.features(images)
+            if backbone.train().auxiliary(images[:2], {name: map[:2] for name, map in features.items()}):
+                return None
+            backbone.eval()
+        *_, last = features.values()
+        if maps is None:
+            if last[0].nbytes * len(pictures) > memory_mb * 2**20:
+                return None
+            maps = torch.empty(len(pictures), *last.shape[1:], dtype=last.dtype)
+        maps[batch.indices] = last.cpu()
+        progress(len(last))
+    assert maps is not None
+    return MemoryPictures(maps, [Frame(0, 0)] * len(maps), pictures.names, pictures.targets)
