@@ -4,7 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
+from striate.cli import data_audit, data_convert, data_split
+
 app = typer.Typer(no_args_is_help=True)
+app.command()(data_audit.audit)
+app.command()(data_convert.convert)
+app.command()(data_split.split)
 
 
 @app.callback()

@@ -1,0 +1,139 @@
+"""``striate data audit``: its table, its JSON, its page, its exit codes."""
+
+import json
+import shutil
+
+import pytest
+from faulty_pictures import encode, smooth_pixels, write_files
+from small_data import contents, write_digits
+
+from striate.audit import KINDS
+
+
+@pytest.fixture
+def faulty(tmp_path):
+    """Two classes with a copy, a leak and a file that is no picture."""
+    files = {
+        f"{split}/{name}/{i}.png": encode(smooth_pixels(40, 50, seed=seed), "PNG")
+        for seed, (split, name, i) in enumerate(
+            (split, name, i) for split in ("train", "test") for name in ("cat", "dog") for i in range(5)
+        )
+    }
+    files["train/cat/copy.png"] = files["train/cat/0.png"]
+    files["test/dog/leak.png"] = files["train/dog/0.png"]
+    files["train/dog/notes.jpg"] = b"no picture"
+    write_files(tmp_path / "faulty", files)
+    return tmp_path / "faulty"
+
+
+def test_json_holds_every_finding(run_cli, faulty):
+    before = contents(faulty)
+    outcome = run_cli("data", "audit", faulty, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    result = json.loads(outcome.out)
+    assert result["found"] == {"unreadable": 1, "leak": 1, "duplicate": 1, "few": 2}
+    assert result["pictures"] == 23
+    assert result["splits"] == {"train": [6, 5], "test": [5, 6]}
+    leak = next(finding for finding in result["findings"] if finding["kind"] == "leak")
+    assert leak == {
+        "kind": "leak",
+        "severity": "error",
+        "detail": "the same file",
+        "score": 1.0,
+        "classes": [],
+        "pictures": [
+            {"name": "train/dog/0.png", "split": "train", "class": "dog"},
+            {"name": "test/dog/leak.png", "split": "test", "class": "dog"},
+        ],
+    }
+    assert contents(faulty) == before
+
+
+def test_the_table_tells_each_kind_with_examples_and_what_to_do(run_cli, faulty):
+    outcome = run_cli("data", "audit", faulty)
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = outcome.out.splitlines()
+    assert lines[0] == "faulty: 23 pictures of 2 classes, image-folder"
+    table = [line.split() for line in lines[3:7]]
+    assert table == [
+        ["unreadable", "error", "1", "1"],
+        ["leak", "error", "1", "2"],
+        ["duplicate", "warning", "1", "2"],
+        ["few", "notice", "2", "0"],
+    ]
+    assert "  train/dog/notes.jpg: this is not a picture, or its header is damaged" in lines
+    assert f"  try: {KINDS['leak'].advice}" in lines
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_what_is_said_of_a_kind_fits_a_terminal(kind):
+    assert len(f"{kind.name}: {kind.title}") <= 80
+    assert len(f"  try: {kind.advice}") <= 80
+    assert kind.severity in ("error", "warning", "notice")
+
+
+def test_fail_ends_with_1_if_and_only_if_something_is_found(run_cli, faulty):
+    assert run_cli("data", "audit", faulty, "--fail").code == 1
+    shutil.rmtree(faulty)
+    files = {
+        f"{name}/{i}.png": encode(smooth_pixels(40, 50, seed=20 * k + i), "PNG")
+        for k, name in enumerate(("cat", "dog"))
+        for i in range(20)
+    }
+    write_files(faulty, files)
+    outcome = run_cli("data", "audit", faulty, "--fail")
+    assert (outcome.code, outcome.out.splitlines()[-1]) == (0, "no faults found")
+
+
+def test_the_page_is_written_where_it_is_wanted(run_cli, faulty, tmp_path):
+    outcome = run_cli("data", "audit", faulty, "--html", tmp_path / "audit.html", "--near", "1")
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[-1] == f"the pictures are shown in {tmp_path / 'audit.html'}"
+    assert "data:image/png;base64," in (tmp_path / "audit.html").read_text(encoding="utf-8")
+
+
+def test_a_page_never_replaces_a_file_or_lies_among_the_pictures(run_cli, faulty, tmp_path):
+    before = contents(faulty)
+    (tmp_path / "there.html").write_text("mine")
+    for place in (tmp_path / "there.html", faulty / "audit.html", tmp_path / "no" / "audit.html"):
+        outcome = run_cli("data", "audit", faulty, "--html", place)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert "--html" in outcome.err
+    assert (tmp_path / "there.html").read_text() == "mine"
+    assert contents(faulty) == before
+
+
+def test_an_archive_and_a_name_of_the_catalogue_are_audited(run_cli, faulty, tmp_path):
+    archive = shutil.make_archive(tmp_path / "packed", "zip", faulty)
+    found = json.loads(run_cli("data", "audit", archive, "--json").out)["found"]
+    assert found == {"unreadable": 1, "leak": 1, "duplicate": 1, "few": 2}
+    digits = json.loads(run_cli("data", "audit", "digits", "--json", "--near", "1").out)
+    assert (digits["pictures"], digits["found"]) == (1797, {})
+
+
+def test_what_is_no_data_set_is_an_error_in_three_lines(run_cli, tmp_path):
+    outcome = run_cli("data", "audit", tmp_path / "missing")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert len(outcome.err.splitlines()) == 3
+
+
+def test_a_run_is_asked_about_labels(run_cli, digits_run):
+    outcome = run_cli("data", "audit", "digits", "--run", digits_run.path, "--near", "1", "--json")
+    result = json.loads(outcome.out)
+    assert outcome.code == 0
+    assert list(result["splits"]) == ["train", "val", "test"]
+    assert result["found"].keys() <= {"label"}
+
+
+def test_a_run_disputes_a_digit_in_the_wrong_folder(run_cli, digits_run, tmp_path):
+    paths = write_digits(tmp_path / "digits", range(100))
+    right = [(path, digits_run.predict(path)[0]) for path in paths if path.parent.name != "7"]
+    path, best = max(right, key=lambda one: one[1].score)
+    assert best.label == path.parent.name
+    path.rename(tmp_path / "digits" / "7" / path.name)
+    outcome = run_cli("data", "audit", tmp_path / "digits", "--run", digits_run.path, "--json")
+    disputed = [finding for finding in json.loads(outcome.out)["findings"] if finding["kind"] == "label"]
+    assert disputed[0]["pictures"] == [{"name": f"7/{path.name}", "split": "all", "class": "7"}]
+    assert disputed[0]["classes"] == [best.label]
+    assert disputed[0]["score"] == pytest.approx(best.score, abs=1e-3)
