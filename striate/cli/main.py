@@ -5,7 +5,7 @@ import traceback
 
 import typer
 
-from striate.cli import data, doctor, evaluate, models, predict, summary, train
+from striate.cli import data, doctor, evaluate, find_lr, models, predict, summary, train, tune
 from striate.errors import InputError, ReportedError
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(train.train)
+app.command()(find_lr.find_lr)
+app.command()(tune.tune)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(models.models)
