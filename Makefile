@@ -9,14 +9,14 @@ FIND_PYTHON := for python in python3.11 python3.12 python3.13 python3; do \
 # Real pictures for the tests that need them; without them those tests say why they skip.
 ifndef STRIATE_DATA
 ifneq ($(wildcard ../shared/data),)
-test: export STRIATE_DATA := $(abspath ../shared/data)
+test evidence: export STRIATE_DATA := $(abspath ../shared/data)
 endif
 endif
 # One process of one thread for each processor: most tests are too small for more threads.
-test: export OMP_NUM_THREADS ?= 1
-test: export OMP_WAIT_POLICY ?= PASSIVE
+test evidence: export OMP_NUM_THREADS ?= 1
+test evidence: export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint format readme clean
+.PHONY: demo test evidence lint format readme clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -43,7 +43,11 @@ endef
 export WRITE_PICTURES
 
 test: lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 8
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
+
+# Further evidence that would keep `make test` above ten minutes.
+evidence: $(READY)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

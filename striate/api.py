@@ -17,7 +17,7 @@ from striate.device import choose_device
 from striate.errors import InputError
 from striate.files import clear_temporaries, read_tensors
 from striate.prepared import PreparedData, Reading, prepare_data, unwatched
-from striate.recipe import Recipe
+from striate.recipe import Recipe, load_recipe
 from striate.run import Run
 from striate.run_folder import (
     CONFIG,
@@ -35,7 +35,7 @@ from striate.train.distributed import join_processes, restarted
 from striate.train.fit import CHECKPOINT, Watcher
 from striate.train.logging import check_tensorboard
 from striate.train.precision import resolve_precision
-from striate.training_run import class_weights, run_training
+from striate.training_run import class_weights, count_batches, run_training
 
 __all__ = ["resume", "train"]
 
@@ -79,13 +79,22 @@ def train(
             check_network(dataset, recipe)  # before the pictures are read and the folder is made
         with processes.first_goes_first():  # and fills the cache
             prepared = prepare_data(dataset, recipe, reading if processes.is_first else unwatched)
-        recipe = settle(recipe, prepared, 1 / processes.size)
-        run_config = _describe(prepared, recipe)
-        class_weights(recipe, prepared.pictures["train"].targets, len(run_config.classes))
+        recipe = settle(_as_begun(recipe, folder), prepared, 1 / processes.size)
+        chosen = _describe(prepared, recipe).model_dump(mode="json")  # others may have found less memory
+        run_config = RunConfig.model_validate(processes.broadcast(chosen))
+        class_weights(run_config.recipe, prepared.pictures["train"].targets, len(run_config.classes))
+        count_batches(run_config.recipe, prepared, processes)
         if processes.is_first:
             _begin_folder(folder, run_config)
         processes.wait()
         return run_training(folder, run_config, prepared, processes, watchers, reading)
+
+
+def _as_begun(recipe: Recipe, folder: Path) -> Recipe:
+    """``recipe`` with the batch size that was chosen before the job was started again."""
+    if recipe.train.batch_size != "auto" or not (restarted() and (folder / CONFIG).exists()):
+        return recipe
+    return load_recipe(recipe, {"train.batch_size": read_config(folder).recipe.train.batch_size})
 
 
 def _begin_folder(folder: Path, config: RunConfig) -> None:
@@ -107,8 +116,14 @@ def resume(
     path: str | Path,
     watchers: Sequence[Watcher] = (),
     reading: Reading = unwatched,
+    workers: int | None = None,
 ) -> Run:
     """Go on with a run that was stopped or killed, exactly where its last saved state is.
+
+    Args:
+        path: the run folder.
+        watchers, reading: as for ``train``.
+        workers: processes that decode pictures, which changes no result; None: as many as before.
 
     Raises:
         InputError: the folder is no run, the run is finished, or its data changed.
@@ -124,10 +139,9 @@ def resume(
             _check_unfinished(path)
             dataset = load_data(config.data.source)
         known = Preprocessing(**dict(config.input))
+        recipe = config.recipe if workers is None else load_recipe(config.recipe, {"data.workers": workers})
         with processes.first_goes_first():
-            prepared = prepare_data(
-                dataset, config.recipe, reading if processes.is_first else unwatched, known
-            )
+            prepared = prepare_data(dataset, recipe, reading if processes.is_first else unwatched, known)
         if prepared.dataset.fingerprint() != config.data.fingerprint:
             raise InputError(
                 "the data changed since the run began, so it cannot go on exactly",

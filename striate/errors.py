@@ -7,6 +7,8 @@ from typing import ClassVar, Self
 
 def one_line(text: str) -> str:
     """``text`` with U+FFFD for control characters and for bytes of file names that are not UTF-8."""
+    if text.isprintable():  # most are, and this is quick
+        return text
     return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
 
 

@@ -21,6 +21,7 @@ from striate.samples import Batch, Frame
 from striate.tasks.classification import Classifier
 from striate.train.checkpoint import TrainingState
 from striate.train.fit import Feed
+from striate.train.memory import with_smaller_parts
 from striate.train.precision import Precision, autocast
 from striate.train.transfer import choose_phases, parts_of
 
@@ -72,7 +73,7 @@ def phase_feed(
 
     batch_size, part = batch_size_of(recipe), state.processes.part
     sharded = recipe.train.shard and state.processes.size > 1  # its stages compute only as a whole
-    if is_plain and isinstance(state.model, Classifier) and is_all_frozen(state) and not sharded:
+    if is_plain and isinstance(state.model, Classifier) and trains_head_alone(state) and not sharded:
         batches = Loader(pictures, recipe.evaluate.batch_size)
         watched = reading if reading and state.processes.is_first else unwatched
         features = last_maps(state.model, batches, prepare_plain, precision, recipe.data.memory_mb, watched)
@@ -89,31 +90,31 @@ def batch_size_of(recipe: Recipe) -> int:
     return recipe.train.batch_size
 
 
-def is_all_frozen(state: TrainingState) -> bool:
-    """Whether nothing but heads moves."""
-    return len(state.frozen) == len(parts_of(state.model))
+def trains_head_alone(state: TrainingState) -> bool:
+    """Whether nothing moves but what sees the last feature map only."""
+    moving = [name for name, parameter in state.model.named_parameters() if parameter.requires_grad]
+    is_still = len(state.frozen) == len(parts_of(state.model))
+    return is_still and all(name.startswith("backbone.head.") for name in moving)
 
 
 @torch.no_grad()
 def last_maps(
     model: Classifier, loader: Loader, prepare: Any, precision: Precision, memory_mb: float, reading: Reading
 ) -> Pictures | None:
-    """The last feature map of every picture, as the head would get it; None where that does not pay or fit.
-
-    It does not where heads on earlier maps are trained too, or where the maps need more than ``memory_mb``.
-    """
-    backbone, pictures = model.backbone, loader.pictures
+    """The last feature map of every picture, as the head would get it; None if ``memory_mb`` are too few."""
+    backbone, pictures = model.backbone.eval(), loader.pictures
     maps: Tensor | None = None
     progress = reading("features", len(pictures))
-    backbone.eval()
+    parts = 1
     for batch in loader.batches():
         images = prepare(batch)
-        with autocast(precision, images.device):
-            features = backbone.features(images)
-            if backbone.train().auxiliary(images[:2], {name: map[:2] for name, map in features.items()}):
-                return None
-            backbone.eval()
-        *_, last = features.values()
+
+        def compute(parts: int, images: Tensor = images) -> Tensor:
+            with autocast(precision, images.device):
+                return torch.cat([_last(backbone.features(part)) for part in images.tensor_split(parts)])
+
+        last, needed = with_smaller_parts(compute, backbone, min(parts, len(images)), most=len(images))
+        parts = max(parts, needed)  # as in training
         if maps is None:
             if last[0].nbytes * len(pictures) > memory_mb * 2**20:
                 return None
@@ -122,3 +123,7 @@ def last_maps(
         progress(len(last))
     assert maps is not None
     return MemoryPictures(maps, [Frame(0, 0)] * len(maps), pictures.names, pictures.targets)
+
+
+def _last(features: dict[str, Tensor]) -> Tensor:
+    return next(reversed(features.values()))

@@ -19,6 +19,17 @@ from striate.errors import InputError
 METADATA = "striate"  # the key of facts and digest in a file's metadata
 
 
+class UnwrittenError(InputError):
+    """A file or folder cannot be written."""
+
+
+def unwritten(path: Path, error: Exception) -> UnwrittenError:
+    """What to tell of an ``error`` in writing ``path``."""
+    reason = getattr(error, "strerror", None) or str(error)
+    mend = "free some space, or choose another folder with --out"
+    return UnwrittenError(f"cannot write {path.name}: {reason}", path, mend)
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Have ``write`` make a temporary file near ``path``, flush it to disk and rename it to ``path``.
 
@@ -26,7 +37,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     a folder of its own, because writers may make temporary files too; ``clear_temporaries`` finds it.
 
     Raises:
-        InputError: the disk is full or the folder cannot be written; nothing is left behind.
+        UnwrittenError: the disk is full or the folder cannot be written; nothing is left behind.
     """
     folder = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary = folder / path.name
@@ -39,14 +50,21 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
         _flush_folder(path.parent)
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"cannot write {path.name}: {reason}",
-            path,
-            "free some space, or choose another folder with --out",
-        ) from error
+        raise unwritten(path, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, if it is not there, in one that is.
+
+    Raises:
+        UnwrittenError: the disk is full or the folder around it cannot be written.
+    """
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise unwritten(path, error) from error
 
 
 def clear_temporaries(folder: Path) -> None:

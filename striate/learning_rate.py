@@ -100,7 +100,7 @@ def _draw(test: RangeTest, title: str) -> "Figure":
     axes = figure.subplots()
     axes.plot(test.rates, test.losses, color="0.75", linewidth=1, label="loss of each batch")
     axes.plot(test.rates, test.smoothed, color="tab:blue", linewidth=2, label="smoothed")
-    for name, rate, line in (("steepest", test.steepest, ":"), ("lowest", test.bound, "--")):
+    for name, rate, line in (("falls fastest", test.steepest, ":"), ("lowest", test.bound, "--")):
         axes.axvline(rate, color="0.4", linewidth=1, linestyle=line, label=f"{name} {rate:.1e}")
     axes.axvline(test.suggestion, color="tab:orange", linewidth=2, label=f"suggestion {test.suggestion:.1e}")
     lowest, first = min(test.smoothed), test.smoothed[0]

@@ -23,6 +23,7 @@ from striate.report.wording import (
     plain,
     results_table,
     split_name,
+    started_from,
     writable,
 )
 
@@ -189,13 +190,15 @@ def _confusion_limits(facts: ReportFacts) -> list[str]:
 
 
 def _training(facts: ReportFacts) -> str:
+    private = {facts.data.get("source"), dict(flat(facts.settings)).get("model.weights")} - {""}
     rows = [
+        ("started from", started_from(facts.settings)),
         ("epochs run", str(len(facts.history))),
         ("wall time", duration(facts.seconds)),
         ("seed", str(facts.seed)),
         ("precision", facts.precision),
-        *((key, plain(value)) for key, value in flat(facts.settings) if value != facts.data.get("source")),
-    ]  # a card is published: the folder that the data lay in is not its readers' concern
+        *((key, plain(value)) for key, value in flat(facts.settings) if str(value) not in private),
+    ]  # a card is published: the folders that data and weights lay in are not its readers' concern
     longest = max((len(run) for run in re.findall("`+", facts.command)), default=0)
     fence = "`" * max(3, longest + 1)  # longer than any run of backticks inside
     return f"{fence}bash\n{facts.command}\n{fence}\n\n" + _table(("Setting", "Value"), dict(rows).items())

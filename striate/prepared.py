@@ -80,7 +80,8 @@ def _check_faults(
         raise InputError(
             f"{faults[0].what}{more}", faults[0].name, "mend the pictures, or leave --strict out"
         )
-    if missing := [name for name in ("train", "val") if name in pictures and len(pictures[name]) < 2]:
+    least = {"train": 2, "val": 2, "test": 1}
+    if missing := [name for name in pictures if len(pictures[name]) < least[name]]:
         raise InputError(
             f"too few pictures can be read for the {missing[0]} split", dataset.source, "add pictures"
         )

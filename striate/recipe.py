@@ -5,8 +5,9 @@ reference of all settings. ``--set section.key=value`` changes one of them from 
 """
 
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -252,12 +253,11 @@ def check_recipe(values: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        fault = error.errors()[0]
+        faults = error.errors()
+        for unknown in (fault["loc"] for fault in faults if fault["type"] == "extra_forbidden"):
+            raise _unknown_setting(unknown, where) from None  # its name may be meant for one that is missing
+        fault = faults[0]
         setting = ".".join(str(part) for part in fault["loc"] if _is_setting(part))  # not which of a union
-        if fault["type"] == "extra_forbidden":
-            section = _section_at(fault["loc"][:-1])
-            known = ", ".join(section.model_fields)
-            raise InputError(f"unknown setting {setting}", where, f"one of: {known}") from None
         wish = fault["msg"].removeprefix("Value error, ")
         got = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"  # not a whole section
         raise InputError(f"{setting}: {wish}{got}".removeprefix(": "), where, SHOW_ALL) from None
@@ -299,10 +299,18 @@ def _is_setting(part: int | str) -> bool:
     return isinstance(part, int) or not {"[", "-"} & set(part)
 
 
+def _unknown_setting(location: tuple[int | str, ...], where: str) -> InputError:
+    known = list(_section_at(location[:-1]).model_fields)
+    close = get_close_matches(str(location[-1]), known, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    setting = ".".join(map(str, location))
+    return InputError(f"unknown setting {setting}", where, f"{hint}one of: {', '.join(known)}")
+
+
 def _section_at(location: tuple[int | str, ...]) -> type[Section]:
     section: type[Section] = Recipe
     for name in location:
-        annotation = section.model_fields[str(name)].annotation
-        assert isinstance(annotation, type)
-        section = annotation
+        if isinstance(name, str):  # a number says which of several sections
+            annotation: Any = section.model_fields[name].annotation
+            section = get_args(annotation)[0] if get_origin(annotation) is tuple else annotation
     return section

@@ -1,7 +1,7 @@
 """A trained network, ready to use: ``load_run`` builds it from its run folder alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,20 +75,30 @@ class Run:
         """``predict`` for several pictures, computed in batches; they may be of different sizes."""
         return self.predictor.predict_all(pictures, count)
 
-    def evaluate(self, data: str | Path | Dataset | None = None, split: str | None = None) -> dict[str, Any]:
+    def evaluate(
+        self,
+        data: str | Path | Dataset | None = None,
+        split: str | None = None,
+        workers: int | None = None,
+        tell: Callable[[str], None] = lambda note: None,
+    ) -> dict[str, Any]:
         """Metrics on a split: {"split", "num_samples", "metrics"}.
 
         Args:
             data: what ``load_data`` takes; None: the data of the training run, which must not have changed.
             split: "train", "val", "test", or "all"; None: the test split, or all where data have no splits.
+            workers: processes that decode pictures; None: as many as in training.
+            tell: is told what a person should know of the pictures, one sentence at a time.
 
         Raises:
             InputError: there is no such split, the classes are not this run's, or pictures cannot be read
                 (but those that training left out are left out here too).
         """
         name, chosen = self.choose_split(data, split)
-        pictures, faults = self.pictures(chosen)
+        pictures, faults = self.pictures(chosen, workers)
         self._check_faults(faults)
+        for note in pictures.notes:
+            tell(note)
         metrics = evaluate(self.predicted(self.batches(pictures)), self.task, self.task.metrics())
         return {"split": name, "num_samples": len(pictures), "metrics": metrics}
 
@@ -133,14 +143,18 @@ class Run:
         """``dataset`` split as this run's recipe says."""
         return apply_split(dataset, self.config.recipe)
 
-    def pictures(self, split: Split) -> tuple[Pictures, list[Any]]:
-        """The pictures of a split as network input, and the faults of those that cannot be read."""
+    def pictures(self, split: Split, workers: int | None = None) -> tuple[Pictures, list[Fault]]:
+        """The pictures of a split as network input, and the faults of those that cannot be read.
+
+        Args:
+            workers: processes that decode; None: as many as in training.
+        """
         settings = self.config.recipe.data
         return prepare_pictures(
             split,
             self.preprocessing,
             settings.memory_mb * 2**20,
-            settings.workers,
+            settings.workers if workers is None else workers,
             cache_bytes=settings.cache_mb * 2**20,
             timeout=settings.worker_timeout,
         )

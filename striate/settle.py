@@ -18,7 +18,7 @@ from striate.run import apply_split, build, check_size
 from striate.start import find_start, fitting, like_its_start
 from striate.tasks.classification import check_mixing
 from striate.train.precision import resolve_precision
-from striate.train.transfer import choose_phases, frozen_names, parts_of
+from striate.train.transfer import check_freeze, choose_phases
 
 
 def resolve_recipe(
@@ -62,8 +62,7 @@ def check_network(dataset: Dataset, recipe: Recipe) -> None:
     assert isinstance(model.backbone, Backbone)
     check_mixing(model.backbone, recipe.augment)
     for phase in choose_phases(recipe.train, recipe.optimizer.lr, start is not None):
-        if phase.freeze != "none":
-            frozen_names(parts_of(model), phase.freeze)
+        check_freeze(model, phase.freeze)
 
 
 def settle(recipe: Recipe, prepared: PreparedData, share: float = 1.0) -> Recipe:

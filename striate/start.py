@@ -19,6 +19,7 @@ from striate.models.imagenet import imagenet_classes
 from striate.models.published import WEIGHTS
 from striate.recipe import Recipe, load_recipe
 from striate.run_folder import CONFIG, read_config
+from striate.run_folder import WEIGHTS as WEIGHTS_FILE
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def like_its_start(recipe: Recipe) -> Recipe:
     path = Path(settings.weights)
     if not path.exists():
         raise InputError("there is no such run or file of weights", path, "check the path")
+    if path.name == WEIGHTS_FILE and (path.parent / CONFIG).is_file():
+        path = path.parent  # the run knows more of the file
     changes: dict[str, Any] = {"model.weights": str(path.absolute())}  # to be found from another folder
     if (path / CONFIG).is_file():
         config = read_config(path)

@@ -1,6 +1,7 @@
 """One training run, from its folder's last saved state, or from the start, to the report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from striate.data.loader import Loader
 from striate.device import choose_device, place_model, to_input
 from striate.errors import InputError
 from striate.feed import batch_size_of, phase_feed
+from striate.files import UnwrittenError
 from striate.judge import judge
 from striate.layers.synchronized_batch_norm import synchronize_batch_norm
 from striate.prepared import PreparedData, Reading
@@ -47,20 +49,42 @@ def run_training(
     seed_everything(recipe.train.seed)
     if recipe.train.deterministic:
         use_exact_kernels(device)
-    pictures = prepared.pictures["train"]
-    num_batches = -(-len(pictures) // batch_size_of(recipe))
-    processes.check_batches(len(pictures) // num_batches)
-    state, task = _begin(folder, config, prepared, processes, device)
-    job = _job(folder, config, prepared, task, state, watchers, reading)
-    for watcher in job.watchers:
-        watcher.start(state, recipe.train.epochs, num_batches, _announce(config, processes, device))
-    fit(state, job, recipe)
-    if processes.is_first:
-        judge(load_run(folder, str(device)), prepared.pictures, prepared.faults, state)
-    state.finished = True
-    save_checkpoint(job.checkpoint, state)
+    num_batches = count_batches(recipe, prepared, processes)
+    with _told_to_resume(folder):
+        state, task = _begin(folder, config, prepared, processes, device)
+        job = _job(folder, config, prepared, task, state, watchers, reading)
+        note = _announce(config, prepared, processes, device)
+        for watcher in job.watchers:
+            watcher.start(state, recipe.train.epochs, num_batches, note)
+        fit(state, job, recipe)
+        if processes.is_first:
+            judge(load_run(folder, str(device)), prepared.pictures, prepared.faults, state)
+        state.finished = True
+        save_checkpoint(job.checkpoint, state)
     processes.wait()
     return load_run(folder, str(device))
+
+
+def count_batches(recipe: Recipe, prepared: PreparedData, processes: Processes) -> int:
+    """The batches of an epoch.
+
+    Raises:
+        InputError: they are too small to be divided among the processes.
+    """
+    pictures = len(prepared.pictures["train"])
+    count = -(-pictures // batch_size_of(recipe))
+    processes.check_batches(pictures // count)
+    return count
+
+
+@contextmanager
+def _told_to_resume(folder: Path) -> Iterator[None]:
+    """Where the run folder cannot be written any more: the run can go on from its last saved state."""
+    try:
+        yield
+    except UnwrittenError as error:
+        mend = f"free some space, then: striate train --resume {folder}"
+        raise UnwrittenError(error.what, error.where, mend) from error
 
 
 def _begin(
@@ -154,10 +178,22 @@ def _job(
     )
 
 
-def _announce(config: RunConfig, processes: Processes, device: torch.device) -> str:
+def _announce(config: RunConfig, prepared: PreparedData, processes: Processes, device: torch.device) -> str:
+    """What is about to be trained, and below it what a person should know of the pictures."""
     splits = ", ".join(f"{count:,} {name}" for name, count in config.data.splits.items())
     shared = f", {processes.size} processes" if processes.size > 1 else ""
-    return f"{config.model} on {config.data.name} ({splits}), {config.precision} on {device}{shared}"
+    line = f"{config.model} on {config.data.name} ({splits}), {config.precision} on {device}{shared}"
+    notes = [f"{name}: {note}" for name, pictures in prepared.pictures.items() for note in pictures.notes]
+    return "\n".join([line, *_origin(config.recipe), *notes])
+
+
+def _origin(recipe: Recipe) -> list[str]:
+    """Where the weights come from, if from anywhere; a warning if random ones are held still."""
+    if recipe.model.weights or recipe.model.pretrained:
+        return [f"starting from {recipe.model.weights or 'the published weights'}"]
+    if choose_phases(recipe.train, recipe.optimizer.lr)[0].freeze != "none":
+        return ["what is held still has random weights; --pretrained or --weights give it others"]
+    return []
 
 
 def class_weights(recipe: Recipe, targets: Tensor, num_classes: int) -> Tensor | None:

@@ -153,6 +153,16 @@ def test_bad_pictures_are_skipped_named_and_counted_and_the_others_used(run_cli,
     assert contents(faulty_folder) == before
 
 
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_of_which_nothing_can_be_read_is_refused_before_training(refused, tmp_path, split):
+    for name in ("train", "val", "test"):
+        draw_shapes(tmp_path / "data" / name, 6)
+    for path in (tmp_path / "data" / split).rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:-1])  # each has a header, so that only training finds it out
+    told = f"too few pictures can be read for the {split} split"
+    refused("train", tmp_path / "data", *QUICK, "--out", "run", names=told)
+
+
 @pytest.mark.parametrize("name", ["empty.jpg", "animated.gif", "200_megapixels.png", "cut_colour.jpg"])
 def test_strict_stops_at_a_bad_picture_and_names_it(refused, tmp_path, name):
     root = draw_shapes(tmp_path / "data", 12)

@@ -2,21 +2,31 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+import striate
+from striate.batch_size import BatchChoice
+from striate.errors import InputError
 from striate.files import read_tensors
+from striate.run_folder import read_config
+from striate.train.distributed import Processes
 
 ROOT = Path(__file__).parents[1]
 PAIRS = ROOT / "tests" / "train" / "killed_processes.py"
 JOB = ("digits", "--model", "lenet5", "--epochs", "2", "--batch-size", "250", "--precision", "fp32")
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes, and counts them in /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="forks processes, and counts them in /proc"),
+    pytest.mark.xdist_group("distributed runs"),  # one process makes what they share
+]
 
 
 def run_pairs(folder: Path, *options: str) -> dict:
@@ -33,13 +43,58 @@ def run_pairs(folder: Path, *options: str) -> dict:
 
 
 def test_a_run_of_two_whose_one_is_killed_and_that_is_resumed_equals_one_never_killed(tmp_path):
-    assert sum(run_pairs(tmp_path / "pairs", "--kills=6")["kills"].values()) == 6
+    assert sum(run_pairs(tmp_path / "pairs", "--kills=4")["kills"].values()) == 4
 
 
 def test_a_run_of_two_is_finished_by_one_two_or_three_with_the_weights_of_one(tmp_path):
     largest = run_pairs(tmp_path / "handed-on", "--hand-on")["largest"]
     assert set(largest) == {"1", "2", "3"}
     assert max(largest.values()) < 1e-5
+
+
+AUTO = {"model.name": "lenet5", "train.epochs": 1, "train.batch_size": "auto", "train.precision": "fp32"}
+
+
+def find_batch_size(monkeypatch, size: int) -> None:
+    """Let the memory of this process be enough for batches of ``size``."""
+    monkeypatch.setattr("striate.settle.choose_batch_size", lambda *_, **__: BatchChoice(size, 0, 0, (size,)))
+
+
+def test_the_batch_size_is_that_which_the_first_process_found(tmp_path, monkeypatch):
+    class Others(Processes):
+        """Stands for a process that is not the first: another one has spoken."""
+
+        def broadcast(self, value):
+            value["recipe"]["train"]["batch_size"] = 128
+            return value
+
+    monkeypatch.setattr("striate.api.join_processes", lambda: nullcontext(Others()))
+    find_batch_size(monkeypatch, 256)
+    run = striate.train("digits", out=tmp_path / "run", settings=AUTO)
+    assert run.config.recipe.train.batch_size == 128
+    assert read_config(run.path) == run.config
+
+
+def test_batches_too_small_for_the_processes_are_refused_before_a_folder_is_made(tmp_path, monkeypatch):
+    class Many(Processes):
+        """Stands for one of so many that no batch is large enough."""
+
+        def check_batches(self, smallest):
+            raise InputError(f"a batch of {smallest} pictures cannot be divided", "", "")
+
+    monkeypatch.setattr("striate.api.join_processes", lambda: nullcontext(Many()))
+    with pytest.raises(InputError, match="a batch of 61 pictures"):
+        striate.train("digits", out=tmp_path / "run", settings=AUTO | {"train.batch_size": 64})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_job_that_is_started_again_keeps_the_batch_size_that_it_chose(tmp_path, monkeypatch):
+    find_batch_size(monkeypatch, 256)
+    striate.train("digits", out=tmp_path / "run", settings=AUTO)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    find_batch_size(monkeypatch, 128)  # there is less memory now
+    again = striate.train("digits", out=tmp_path / "run", settings=AUTO)
+    assert again.config.recipe.train.batch_size == 256
 
 
 def start_torchrun(out: Path, *options: str) -> subprocess.Popen[str]:
@@ -73,18 +128,22 @@ def second_process(parent: int) -> int | None:
     return None
 
 
-def kill_second_when_training(process: subprocess.Popen[str], out: Path) -> int:
-    """Kill rank 1 after the first steps; returns its number."""
+def wait_for_steps(process: subprocess.Popen[str], out: Path) -> int:
+    """Return the number of rank 1 when the first steps have been taken."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
         checkpoint = out / "checkpoint" / "state.safetensors"
         child = second_process(process.pid)
         if child and checkpoint.exists() and read_tensors(checkpoint)[1]["step"] >= 2:
-            os.kill(child, signal.SIGKILL)
             return child
         time.sleep(0.01)
     raise AssertionError("training has not begun")
+
+
+def kill_second_when_training(process: subprocess.Popen[str], out: Path) -> None:
+    """Kill rank 1 after the first steps."""
+    os.kill(wait_for_steps(process, out), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +192,16 @@ def test_without_restarts_a_killed_job_ends_and_leaves_no_process(tmp_path):
     assert process.returncode != 0
     assert not [child for child in started if Path(f"/proc/{child}").exists()]
     assert read_tensors(tmp_path / "run" / "checkpoint" / "state.safetensors")[1]["step"] >= 2
+
+
+def test_ctrl_c_stops_all_at_the_same_step_with_the_state_saved(tmp_path):
+    process = start_torchrun(tmp_path / "run")
+    wait_for_steps(process, tmp_path / "run")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "terminate called" not in output
+    stopped = re.findall(r"stopped after step (\d+); the state is saved", output)
+    assert len(stopped) == 2
+    steps = {int(step) for step in stopped}
+    assert steps == {read_tensors(tmp_path / "run" / "checkpoint" / "state.safetensors")[1]["step"]}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 HARNESS = Path(__file__).parent / "train" / "killed_run.py"
-KILLS = 7  # per job; the jobs' offsets let them go through all kinds of moments together
+KILLS = 5  # per job; the jobs' offsets let them go through all kinds of moments together
 
 JOBS = {
     "no workers": ["--optimizer=nadam"],
@@ -22,7 +22,10 @@ JOBS = {
     "two threads, ended by the command line": ["--optimizer=adamw", "--command-line", "--offset=21"],
 }
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and adopts orphans as Linux does")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="forks, and adopts orphans as Linux does"),
+    pytest.mark.xdist_group("exactness"),  # one process starts the jobs
+]
 
 
 @pytest.fixture(scope="module")
@@ -68,23 +71,22 @@ def test_worker_processes_change_nothing(jobs):
 
 STARTING_WORKER = """
 import time
-from torch.utils.data._utils import signal_handling
-from striate.data.loader import read_in_order
+from striate.data import workers
 
-begin = signal_handling._set_worker_signal_handlers
+work = workers._work
 
-def begin_slowly():
+def work_after_a_while(*arguments):
     print("started", flush=True)
     time.sleep(1)
-    begin()
+    work(*arguments)
 
-signal_handling._set_worker_signal_handlers = begin_slowly
-list(read_in_order([], [[0]], workers=1))
+workers._work = work_after_a_while
+list(workers.read_lists(len, [[0]], (0,), workers=1, timeout=60, name=str))
 """
 
 
 def test_a_worker_that_is_starting_while_its_run_is_killed_ends_too():
-    """torch's workers watch the process that they find as their parent: by then it may be another one."""
+    """It watches the process that has started it, not the one that it then finds as its parent."""
     process = subprocess.Popen(
         [sys.executable, "-c", STARTING_WORKER],
         stdout=subprocess.PIPE,

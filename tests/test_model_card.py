@@ -167,6 +167,24 @@ def test_the_folder_the_pictures_lay_in_is_not_published():
     assert ["data.val", "0.1"] in table_under(card, "Training")
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"name": "xception", "pretrained": True, "weights": ""}, "the published weights of xception"),
+        ({"name": "resnet20", "pretrained": False, "weights": "/somebody/birds"}, "the weights of birds"),
+        ({"name": "resnet20", "pretrained": False, "weights": ""}, "random weights"),
+    ],
+)  # fmt: skip
+def test_the_card_tells_what_the_run_started_from_and_its_phases(model, words):
+    phases = [{"epochs": 2, "freeze": "backbone", "lr": None}, {"epochs": 3, "freeze": "none", "lr": 0.01}]
+    card = model_card(make_facts(settings={"model": model, "train": {"phases": phases}}))
+    rows = table_under(card, "Training")
+    assert ["started from", words] in rows
+    phased = "epochs 2, freeze backbone, lr none; epochs 3, freeze none, lr 0.01"
+    assert ["train.phases", phased] in rows
+    assert "somebody" not in card
+
+
 def test_a_run_without_results_has_a_card_without_an_index(tmp_path):
     path = tmp_path / "README.md"
     write_model_card(path, make_facts(results={}, per_class=[], confusion=None, data={}, faults=[]))

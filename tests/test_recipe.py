@@ -156,6 +156,12 @@ def test_an_override_that_names_nothing_is_refused(text):
         ({"optimizer": {"learning_rate": 3}}, "optimizer.learning_rate", ["lr", "momentum"]),
         ({"model": {"width": 3}}, "model.width", ["name", "arguments"]),
         ({"augment": {"": 3}}, "augment.", ["flip", "rotate"]),
+        ({"train": {"phases": [{"epoch": 3}]}}, "train.phases.0.epoch", ["epochs", "freeze", "lr"]),
+        (
+            {"train": {"phases": [{"epochs": 1}, {"epochs": 1, "stage-decay": 0.7}]}},
+            "train.phases.1.stage-decay",
+            ["epochs", "stage_decay"],
+        ),
     ],
 )
 def test_an_unknown_key_is_named_with_those_there_are(values, setting, known):
@@ -163,8 +169,22 @@ def test_an_unknown_key_is_named_with_those_there_are(values, setting, known):
         check_recipe(values, where="recipe.toml")
     assert caught.value.what == f"unknown setting {setting}"
     assert caught.value.where == "recipe.toml"
-    names = caught.value.what_to_do.removeprefix("one of: ").split(", ")
+    names = caught.value.what_to_do.partition("one of: ")[2].split(", ")
     assert set(known) <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("values", "meant"),
+    [
+        ({"trian": {}}, "train"),
+        ({"train": {"epoch": 3}}, "epochs"),
+        ({"train": {"phases": [{"epochs": 1, "stage-decay": 0.7}]}}, "stage_decay"),
+    ],
+)
+def test_a_misspelt_key_is_told_what_it_may_be(values, meant):
+    with pytest.raises(InputError) as caught:
+        check_recipe(values, where="recipe.toml")
+    assert caught.value.what_to_do.startswith(f"did you mean {meant}? one of: ")
 
 
 NAN, INFINITY = float("nan"), float("inf")

@@ -1,7 +1,9 @@
 """From the weights of one run to another: classes, channels and sizes may differ, what is frozen may not."""
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,10 +14,15 @@ from striate.data.load import load_data
 from striate.errors import InputError
 from striate.feed import HeadOnly, phase_feed
 from striate.files import read_tensors
-from striate.run import Run
+from striate.prepared import prepare_data
+from striate.recipe import load_recipe
+from striate.run import Run, build
 from striate.run_folder import read_config
+from striate.start import find_start
 from striate.train.checkpoint import TrainingState
+from striate.train.transfer import enter_phase
 
+pytestmark = pytest.mark.xdist_group("transfer runs")  # one process trains what they start from
 SLIM = {"model.name": "resnet20", "model.arguments": {"width": 0.25}, "train.precision": "fp32"}
 
 
@@ -156,6 +163,37 @@ def test_features_computed_once_train_the_same_head_as_features_computed_each_ti
         assert torch.allclose(value, weights(each)[name], atol=1e-5), name
 
 
+def test_features_are_not_kept_for_heads_on_earlier_maps_nor_do_those_change(tmp_path):
+    data = draw_shapes(tmp_path / "shapes", 8)
+    googlenet = {"model.name": "googlenet", "model.arguments": {"width": 0.1, "auxiliary": True}}
+    phases = [{"epochs": 1, "freeze": "backbone", "augment": False}]
+    recipe = load_recipe(None, googlenet | {"input.size": 32, "train.phases": phases})
+    model, _ = build(recipe, ("disc", "square"), 3)
+    state = TrainingState(model, torch.optim.SGD(model.parameters()))
+    enter_phase(state, recipe.train.phases[0], recipe.optimizer)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    phase_feed(state, recipe, prepare_data(load_data(data), recipe), "fp32")
+    assert state.network is None
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_features_are_computed_in_parts_where_memory_runs_out(colour_start, tmp_path, monkeypatch):
+    data = draw_shapes(tmp_path / "shapes", 15, seed=1)
+    phases = [{"epochs": 3, "freeze": "backbone", "augment": False}]
+    plenty = go_on(colour_start, data, tmp_path / "plenty", train__phases=phases)
+    compute = type(colour_start.model.backbone).features
+
+    def features(backbone, images):
+        if len(images) > 5 and not backbone.training:
+            raise torch.OutOfMemoryError("no memory left")
+        return compute(backbone, images)
+
+    monkeypatch.setattr(type(colour_start.model.backbone), "features", features)
+    scarce = go_on(colour_start, data, tmp_path / "scarce", train__phases=phases)
+    for name, value in weights(plenty).items():
+        assert torch.allclose(value, weights(scarce)[name], atol=1e-5), name
+
+
 def test_augmented_pictures_go_through_the_backbone_each_time(colour_start, tmp_path):
     data = draw_shapes(tmp_path / "shapes", 15, seed=1)
     run = go_on(colour_start, data, tmp_path / "run", train__freeze="backbone", train__epochs=1)
@@ -164,6 +202,64 @@ def test_augmented_pictures_go_through_the_backbone_each_time(colour_start, tmp_
     state.frozen = [run.model.backbone.stem, *run.model.backbone.stages.values()]
     phase_feed(state, run.config.recipe, prepared, "fp32", lambda split, count: lambda read: None)
     assert state.network is None
+
+
+def test_the_file_of_a_run_is_the_run(colour_start, tmp_path):
+    data = draw_shapes(tmp_path / "shapes", 15, side=40, seed=1)
+    of_run = go_on(colour_start, data, tmp_path / "run", train__epochs=1)
+    file = str(colour_start.path / "model.safetensors")
+    of_file = go_on(colour_start, data, tmp_path / "file", train__epochs=1, model__weights=file)
+    assert of_file.config == of_run.config
+    assert differing(of_run, of_file) == set()
+
+
+def test_a_run_goes_on_without_what_it_started_from(colour_start, tmp_path):
+    """Also where the first weights lay in a folder that was named from elsewhere."""
+    data = draw_shapes(tmp_path / "shapes", 15, seed=1)
+    shutil.copytree(colour_start.path, tmp_path / "start")
+
+    def stop(state, loss):
+        if state.step == 6:
+            raise KeyboardInterrupt
+
+    watcher = SimpleNamespace(start=lambda *_: None, phase=lambda *_: None, step=stop, epoch=lambda row: None)
+    settings = {"model.weights": str(tmp_path / "start"), "train.epochs": 4, "train.batch_size": 8}
+    with pytest.raises(KeyboardInterrupt):
+        striate.train(data, out=tmp_path / "run", settings=settings, watchers=[watcher])
+    shutil.rmtree(tmp_path / "start")
+    run = striate.api.resume(tmp_path / "run")
+    assert [row["phase"] for row in history(run)] == [1, 2, 2, 2]
+    assert "the weights of start" in (run.path / "README.md").read_text()
+    assert str(tmp_path / "start") not in (run.path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("fault", "what"), [("missing", "no such file of weights"), ("altered", "changed|altered|damaged")]
+)
+def test_a_start_whose_weights_are_not_there_or_not_its_own_is_refused(colour_start, tmp_path, fault, what):
+    start = tmp_path / "start"
+    shutil.copytree(colour_start.path, start)
+    content = bytearray((start / "model.safetensors").read_bytes())
+    (start / "model.safetensors").unlink()
+    if fault == "altered":
+        content[-1] ^= 1
+        (start / "model.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=what):
+        striate.train("digits", out=tmp_path / "run", settings={"model.weights": str(start)})
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_same_classes_in_another_order_get_a_fresh_head(colour_start):
+    recipe = load_recipe(None, SLIM | {"model.weights": str(colour_start.path)})
+    start = find_start(recipe)
+    heads = [
+        build(recipe, classes, 3, start=start)[0].backbone.head.weight
+        for classes in (colour_start.classes, colour_start.classes[::-1])
+    ]
+    own = weights(colour_start)["backbone.head.weight"]
+    assert torch.equal(heads[0], own)
+    assert not torch.allclose(heads[1], own, atol=1e-3)
+    assert not torch.allclose(heads[1], own.flip(0), atol=1e-3)
 
 
 def test_the_network_is_that_of_the_run_unless_another_is_named(colour_start, tmp_path):

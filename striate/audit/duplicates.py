@@ -109,4 +109,6 @@ def _findings(
     splits = {entries[i].split for i in group}
     labels = {entries[i].label for i in group} - {""}
     kinds = [name for name, several in (("leak", splits), ("conflict", labels)) if len(several) > 1]
-    return [Finding(name, tuple(group), detail, score) for name in kinds or [kind]]
+    first = {(entries[i].split, entries[i].label): i for i in reversed(group)}  # those that must be seen
+    ordered = sorted(group, key=lambda i: i not in first.values())
+    return [Finding(name, tuple(ordered), detail, score) for name in kinds or [kind]]

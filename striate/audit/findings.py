@@ -40,7 +40,7 @@ KINDS = {
             "unreadable",
             "error",
             "files that are no readable picture",
-            "replace or remove them; training leaves them out",
+            "save them as JPEG or PNG, or remove them; training leaves them out",
         ),
         Kind(
             "truncated",
@@ -64,7 +64,7 @@ KINDS = {
             "left-out",
             "warning",
             "files that loading leaves out",
-            "rename or move those that are meant to be pictures of a class",
+            "convert, rename or move what is meant to be a picture of a class",
         ),
         Kind(
             "wrong-suffix",
@@ -121,7 +121,7 @@ class Finding:
 
     Attributes:
         kind: a name of ``KINDS``.
-        entries: which entries of the inventory it is about.
+        entries: which entries of the inventory it is about; of copies one of each split and class first.
         detail: what was seen, in a few words.
         score: how alike copies are, or how sure a network is of another class, 0..1; else None.
         classes: the classes it is about, where it is about classes.

@@ -16,6 +16,7 @@ FEW = {"train": 20, "all": 20, "val": 5, "test": 5}  # pictures of a class that 
 
 SURE = 0.5  # the least probability of another class
 DOUBTED = 0.1  # the largest probability of the label
+WEAK = 0.2  # the share of disputed labels from which on it is the network that is doubted
 
 
 def class_findings(classes: Sequence[str], counts: dict[str, list[int]]) -> list[Finding]:
@@ -35,7 +36,8 @@ def class_findings(classes: Sequence[str], counts: dict[str, list[int]]) -> list
             most = learned.index(largest)
             detail = (
                 f"{learned[least]:,} pictures of {classes[least]}, {largest:,} of {classes[most]}; "
-                f"{len(rare)} of {len(classes)} classes have less than a fifth of the largest"
+                f"{len(rare)} of {len(classes)} classes {'has' if len(rare) == 1 else 'have'} "
+                "less than a fifth of the largest"
             )
             found.append(Finding("imbalance", detail=detail, classes=tuple(classes[k] for k in rare)))
     for split, numbers in counts.items():
@@ -90,6 +92,11 @@ def label_findings(
             detail += ", although it was trained on this picture"
         finding = Finding("label", (indices[i],), detail, float(probs[i, guess]), (run.classes[guess],))
         found.append((bool(trained[i]), -float(probs[i, guess]), i, finding))
+    if len(found) > WEAK * len(indices):
+        notes.append(
+            f"the network disputes {len(found) / len(indices):.0%} of the labels it looked at: "
+            "it has learned too little to be trusted, or has learned other pictures"
+        )
     return [finding for *_, finding in sorted(found, key=lambda one: one[:3])], notes
 
 

@@ -1,5 +1,6 @@
 """The page of an audit: every kind of finding with its pictures, copies side by side."""
 
+import re
 from html import escape
 from pathlib import Path
 
@@ -31,12 +32,20 @@ GROUPS = """
 .groups figcaption::before { content: none; }
 .groups img, .unseen {
   display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: var(--wash);
+  outline: 1px solid var(--line); outline-offset: -1px;
 }
 .unseen { display: grid; place-items: center; color: var(--soft); font-size: 0.8rem; }
 .error { color: var(--orange); font-weight: 600; }
 .kinds td.word { width: 55%; }
+.kinds th[scope="row"] { overflow-wrap: normal; }
+.advice code { white-space: nowrap; font-size: 0.9em; }
 .counts { max-width: 44rem; }
-@media (max-width: 40rem) { .groups.single { grid-template-columns: 1fr 1fr; } }
+@media (max-width: 40rem) {
+  .groups.single { grid-template-columns: 1fr 1fr; }
+  .kinds td.word { width: auto; }
+  .faults th[scope="row"] { width: 50%; }
+}
+@media (max-width: 28rem) { .kinds :is(th, td):nth-child(2) { display: none; } }
 """
 
 
@@ -122,11 +131,16 @@ def _section(audit: Audit, kind: str, findings: list[Finding]) -> str:
     beyond = f"<p>{counted(more, 'finding')} more: see --json.</p>" if more > 0 else ""
     return (
         f"<p>{counted(len(findings), 'finding')}: {escape(facts.title)}. "
-        f"<b>{escape(facts.advice[:1].upper() + facts.advice[1:])}.</b></p>"
+        f'<b class="advice">{_with_code(facts.advice[:1].upper() + facts.advice[1:])}.</b></p>'
         + (f'<ol class="groups{single}">{groups}</ol>' if groups else "")
         + table
         + beyond
     )
+
+
+def _with_code(advice: str) -> str:
+    """Advice as HTML, with each flag and its value in one piece."""
+    return re.sub(r"--\S+ \S+", r"<code>\g<0></code>", escape(advice))
 
 
 def _names(audit: Audit, finding: Finding) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +24,11 @@ TINY = 32  # pixels of the shorter side
 LONG = 4.0  # longer side / shorter side
 
 _CHUNK = 64  # pictures that are read together
-_CUT = re.compile(r"premature end|truncated|cut off|unexpected end|not enough image data|too short", re.I)
+_CUT = re.compile(  # what decoders say of a file that is not all there
+    r"premature end|truncated|cut off|unexpected end|not enough image data|too short"
+    r"|end of the (PNG|GIF) is missing|does not match its checksum",
+    re.I,
+)
 
 _BEGINNINGS = (  # how the content of a file begins, and the format that this tells
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
@@ -53,7 +56,7 @@ class Look:
 
     Attributes:
         fault: why it cannot be read; "" if it can.
-        cut: what shows that its end is missing or damaged; "" if nothing does.
+        cut: the fault, where it says that the file is not all there; else "".
         format: what the content is, as far as its beginning tells; "" for pictures in memory.
         height, width: in pixels; 0 if it cannot be read.
         stored: SHA-256 of the stored bytes.
@@ -124,8 +127,8 @@ def look_at(entries: tuple[Entry, ...], parts: tuple[Images, ...], number: int, 
             content = images.content(entry.index)
             image = images.decode(entry.index, content)
     except InputError as error:
-        cut = _CUT.search(error.what) or missing_end(content)
-        return Look(entry.fault or error.what, error.what if cut else "", format_of(content))
+        cut = error.what if _CUT.search(error.what) else ""
+        return Look(entry.fault or error.what, cut, format_of(content))
     image = with_channels(image, 3)
     copy.copy_(resize(image, SMALL_COPY, SMALL_COPY))
     rows = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
@@ -133,7 +136,6 @@ def look_at(entries: tuple[Entry, ...], parts: tuple[Images, ...], number: int, 
     pixels.update(rows.data)
     in_memory = isinstance(images, ArrayImages)
     return Look(
-        cut="" if in_memory else missing_end(content),
         format="" if in_memory else format_of(content),
         height=image.shape[1],
         width=image.shape[2],
@@ -145,30 +147,6 @@ def look_at(entries: tuple[Entry, ...], parts: tuple[Images, ...], number: int, 
 def format_of(content: bytes) -> str:
     """The format that the first bytes of a file tell; "" if they tell none."""
     return next((name for beginning, name in _BEGINNINGS if beginning.match(content)), "")
-
-
-def missing_end(content: bytes) -> str:
-    """What a PNG or GIF lacks that a decoder overlooks; "" if nothing.
-
-    Decoders stop reading when they have all pixels, and Pillow does not compare the checksums of PNG's
-    pixel data (PNG specification, 5.3: four bytes of length, type, data, four bytes of CRC).
-    """
-    kind = format_of(content)
-    if kind == "GIF" and not content.rstrip(b"\0").endswith(b";"):
-        return "the end mark of the GIF is missing"
-    if kind != "PNG":
-        return ""
-    place, name = 8, b""
-    while name != b"IEND":
-        length = int.from_bytes(content[place : place + 4])
-        end = place + 12 + length
-        if place + 12 > len(content) or end > len(content):
-            return "the end of the PNG is missing"
-        name = content[place + 4 : place + 8]
-        if zlib.crc32(memoryview(content)[place + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
-            return "a part of the PNG does not match its checksum"
-        place = end
-    return ""
 
 
 def picture_findings(entries: tuple[Entry, ...], looks: Looks) -> list[Finding]:

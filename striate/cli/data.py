@@ -1,4 +1,4 @@
-"""``striate data``: what is in a data set."""
+"""``striate data``: what is in a data set, what is wrong with it, and the same set in another form."""
 
 from typing import Annotated, Any
 
@@ -7,14 +7,11 @@ import typer
 from striate.cli import data_audit, data_convert, data_split
 
 app = typer.Typer(no_args_is_help=True)
-app.command()(data_audit.audit)
-app.command()(data_convert.convert)
-app.command()(data_split.split)
 
 
 @app.callback()
 def data() -> None:
-    """Look at data sets.
+    """Look at data sets, check them, and write them in other forms.
 
     Example: striate data info digits
     """
@@ -22,26 +19,33 @@ def data() -> None:
 
 @app.command()
 def info(
-    source: Annotated[str | None, typer.Argument(help="Folder, archive or data set name.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Folder, archive or data set name.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what a data set holds: format, classes, splits, sizes, faults. Without SOURCE, list the names.
+    """Say what a data set holds: format, classes, splits, sizes, faults. Without DATA, list the names.
 
     Example: striate data info flowers
     """
     from striate.cli.output import print_json
 
-    if source is None:
+    if data is None:
         _list_catalog(json)
         return
     from striate.data.describe import describe
     from striate.data.load import load_data
 
-    facts = describe(load_data(source))
+    facts = describe(load_data(data))
     if json:
         print_json(facts)
     else:
         _show(facts)
+
+
+app.command()(data_audit.audit)
+app.command()(data_split.split)
+app.command()(data_convert.convert)
 
 
 def _list_catalog(json: bool) -> None:

@@ -1,8 +1,5 @@
 """``striate data audit``: what is wrong with a data set."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +8,8 @@ import typer
 from striate.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from striate.audit import Audit, Finding
 
 EXAMPLES = 3  # of each kind that the terminal shows
@@ -47,11 +46,12 @@ def audit(
         _check_free(html, Path(source))
     from striate.audit import NEAR, audit, write_page
     from striate.cli.output import print_json
+    from striate.cli.progress import TrainingProgress
     from striate.run import load_run
 
     network = load_run(run, device) if run else None
-    with _progress() as watch:
-        result = audit(source, network, NEAR if near is None else near, workers, watch)
+    with TrainingProgress() as progress:
+        result = audit(source, network, NEAR if near is None else near, workers, progress.watch)
     if html:
         write_page(html, result)
     if json:
@@ -72,30 +72,6 @@ def _check_free(html: Path, source: Path) -> None:
         )
     if source.is_dir() and html.resolve().is_relative_to(source.resolve()):
         raise InputError("the page would lie among the data", html, "choose another place for --html")
-
-
-@contextmanager
-def _progress() -> "Iterator[Callable[[str, int], Callable[[int], None]]]":
-    """Bars on standard error in a terminal, silence elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-
-    def watch(what: str, count: int) -> Callable[[int], None]:
-        bar = bars.add_task(what, total=count)
-        return lambda done: bars.advance(bar, done)
-
-    with bars:
-        yield watch
 
 
 def _show(result: "Audit", html: Path | None) -> None:

@@ -1,5 +1,6 @@
 """``striate data convert``: a data set in another format."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +13,10 @@ SHOWN = 5  # pictures left out that are named; --json has all
 
 
 def convert(
-    data: Annotated[str, typer.Argument(help="Folder, archive, data set name or address of shards.")],
-    out: Annotated[Path, typer.Argument(help="The folder to make.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Folder, archive, data set name or address of shards.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
     to: Annotated[str, typer.Option(help="image-folder, idx or tar-shards.")],
     split: Annotated[
         str | None, typer.Option(help="Only this split, as a set of its own: train, val, test.")
@@ -37,17 +40,18 @@ def convert(
         done = conversion.convert(
             dataset, out, to, shard_bytes=shard_mb << 20, strict=strict, reading=progress.reading
         )
-    show(done, json)
+    show(done, json, trains=split is None)
 
 
-def show(done: "Conversion", json: bool) -> None:
-    """Print what was written, what was left out, and what else a person should know."""
+def show(done: "Conversion", json: bool, trains: bool = True) -> None:
+    """Print what was written, what was left out, what else a person should know, and how to train on it."""
     from striate.cli.output import print_json
+    from striate.data.dataset import POOL
 
     if json:
         print_json(done.facts())
         return
-    counts = ", ".join(f"{count:,} {split}" for split, count in done.counts.items())
+    counts = ", ".join(f"{n:,} {'pictures' if name == POOL else name}" for name, n in done.counts.items())
     print(f"{done.out}: {done.format}")
     print(f"{counts}; {len(done.classes)} classes, {done.files:,} files, {done.bytes / 1e6:,.1f} MB")
     for note in done.notes:
@@ -58,3 +62,5 @@ def show(done: "Conversion", json: bool) -> None:
             print(f"  {fault.name}: {fault.what}")
         if len(done.left_out) > SHOWN:
             print("  ... (--json names all)")
+    if trains:
+        print(shlex.join(["striate", "train", str(done.out)]))

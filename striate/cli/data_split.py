@@ -7,8 +7,10 @@ import typer
 
 
 def split(
-    data: Annotated[str, typer.Argument(help="Folder, archive, data set name or address of shards.")],
-    out: Annotated[Path, typer.Argument(help="The folder to make.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Folder, archive, data set name or address of shards.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
     fractions: Annotated[
         str | None, typer.Option(metavar="TRAIN,VAL,TEST", help="Shares of the pictures; 0.75,0.15,0.10.")
     ] = None,

@@ -1,5 +1,6 @@
 """``striate evaluate``: metrics of a trained network on a split."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,9 @@ def evaluate(
         str | None, typer.Option(help="train, val, test or all; the test split if left out.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode pictures; the run's own if left out.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a trained network on a split of its own or of other data.
@@ -24,7 +28,7 @@ def evaluate(
     from striate.cli.output import print_json, print_table
     from striate.run import load_run
 
-    result = load_run(run, device).evaluate(data, split)
+    result = load_run(run, device).evaluate(data, split, workers, partial(typer.echo, err=True))
     if json:
         print_json(result)
         return

@@ -5,33 +5,41 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from striate.cli.train import (
+    SETTINGS,
+    BatchSizeFlag,
+    ChangeFlag,
+    ConfigFlag,
+    DataFlag,
+    DeviceFlag,
+    FreezeFlag,
+    ImageSizeFlag,
+    ModelFlag,
+    PretrainedFlag,
+    SeedFlag,
+    WeightsFlag,
+    given_settings,
+)
+
 if TYPE_CHECKING:
     from striate.train.range_test import RangeTest
 
-SETTINGS = {  # the setting of the recipe that each flag stands for
-    "model": "model.name",
-    "batch_size": "train.batch_size",
-    "image_size": "input.size",
-    "device": "train.device",
-    "seed": "train.seed",
-}
 ROWS = 15  # of the table
 
 
 def find_lr(
     context: typer.Context,
-    data: Annotated[
-        str | None, typer.Argument(help="Folder, archive or data set name; the recipe's if left out.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A network of `striate models`.")] = None,
-    batch_size: Annotated[str | None, typer.Option(help="Pictures per step, or auto.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of the network input in pixels.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ...")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A recipe: a TOML file with all settings.")] = None,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting.")
-    ] = None,
+    data: DataFlag = None,
+    model: ModelFlag = None,
+    pretrained: PretrainedFlag = False,
+    weights: WeightsFlag = None,
+    freeze: FreezeFlag = None,
+    batch_size: BatchSizeFlag = None,
+    image_size: ImageSizeFlag = None,
+    device: DeviceFlag = None,
+    seed: SeedFlag = None,
+    config: ConfigFlag = None,
+    change: ChangeFlag = None,
     low: Annotated[float, typer.Option(help="The first learning rate.")] = 1e-6,
     high: Annotated[float, typer.Option(help="The last one, unless the loss rises before.")] = 10.0,
     steps: Annotated[int, typer.Option(help="How many, each the same factor above the last.")] = 100,
@@ -45,25 +53,23 @@ def find_lr(
     The suggestion is half-way, on a logarithmic scale, from the rate at which
     the loss falls fastest to the rate above which it rises. It is good for the
     optimizer, batch size and augmentation that it was found with: none of them
-    adapts the rate by itself. No network is kept.
+    adapts the rate by itself. Of a run with phases it is the first one's. No
+    network is kept.
 
     Example: striate find-lr digits --model lenet5 --set optimizer.name=sgd
     """
-    from striate.recipe import parse_override
-
-    settings: dict[str, Any] = {
-        SETTINGS[flag]: value
-        for flag, value in context.params.items()
-        if flag in SETTINGS and value is not None
-    }
-    settings |= dict(parse_override(text) for text in change or [])
+    settings = given_settings(context.params, change)
     check_plot(plot)
     found = _test(data or "", config, settings, (low, high, steps), plot)
-    command = next_command(context.params, found.suggestion)
+    own = has_own_rate(config, settings)
+    command = next_command(context.params, None if own else found.suggestion)
     if json:
         _print_json(found, plot, command)
-    else:
-        _print(found, plot, command)
+        return
+    _print(found, plot)
+    if own:
+        typer.echo(f"the first phase has its own learning rate: write lr = {found.suggestion:g} there, then")
+    typer.echo(command)
 
 
 def check_plot(plot: Path) -> None:
@@ -94,6 +100,7 @@ def _test(
 
         def after_step(rate: float, loss: float) -> None:
             if not bars:
+                progress.remove_bars()  # of pictures that were read
                 bars.append(progress.live.add_task("range test", total=rising.steps, note=""))
             progress.live.update(bars[0], advance=1, note=f"lr {rate:.1e} loss {loss:.3f}")
 
@@ -105,21 +112,30 @@ def _test(
             reading=progress.reading,
             after_step=after_step,
         )
-    save_range_test(found, plot, f"Range test {settings.get('model.name', '')}")
+    save_range_test(found, plot, f"Range test {settings.get('model.name', '')}".rstrip())
     return found
 
 
-def next_command(given: dict[str, Any], rate: float) -> str:
-    """The line that trains with what was given to this command and the suggested rate."""
+def has_own_rate(config: Path | None, settings: dict[str, Any]) -> bool:
+    """Whether the first phase of the recipe names a learning rate, which ``--lr`` does not change."""
+    from striate.recipe import load_recipe
+
+    phases = load_recipe(config, settings).train.phases
+    return bool(phases) and phases[0].lr is not None
+
+
+def next_command(given: dict[str, Any], rate: float | None) -> str:
+    """The line that trains with what was given to this command, and with the suggested rate if any."""
     import shlex
 
     words = ["striate", "train", *([given["data"]] if given["data"] else [])]
     for flag in ("config", *SETTINGS):
-        if given[flag] is not None:
-            words += [f"--{flag.replace('_', '-')}", str(given[flag])]
+        value = given.get(flag)
+        if flag != "data" and value is not None and value is not False:
+            words += [f"--{flag.replace('_', '-')}", *([] if value is True else [str(value)])]
     for change in given["change"] or []:
         words += ["--set", change]
-    return shlex.join([*words, "--lr", f"{rate:g}"])
+    return shlex.join(words if rate is None else [*words, "--lr", f"{rate:g}"])
 
 
 def _print_json(found: "RangeTest", plot: Path, command: str) -> None:
@@ -131,7 +147,7 @@ def _print_json(found: "RangeTest", plot: Path, command: str) -> None:
     print_json(marks | asdict(found))
 
 
-def _print(found: "RangeTest", plot: Path, command: str) -> None:
+def _print(found: "RangeTest", plot: Path) -> None:
     from striate.cli.output import print_table
 
     count = len(found.rates)
@@ -144,4 +160,3 @@ def _print(found: "RangeTest", plot: Path, command: str) -> None:
     print_table(("learning rate", "loss", "smoothed", ""), rows, numbers=(0, 1, 2))
     typer.echo(f"\nsuggestion   {found.suggestion:g}")
     typer.echo(f"picture      {plot}")
-    typer.echo(command)

@@ -39,9 +39,10 @@ def main() -> None:
     try:
         runtime.prepare()
         app()
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped\n")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # Ctrl-C where nothing is to be saved
+            sys.stderr.write("stopped\n")
+        raise
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say
         sys.exit(0)

@@ -2,13 +2,22 @@
 
 import sys
 from collections.abc import Callable
+from textwrap import fill
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from striate.cli.output import percent
 from striate.train.checkpoint import TrainingState
+
+
+def fold(line: str, console: Console) -> str:
+    """``line`` folded between words where it is too wide for a terminal; a log keeps it whole."""
+    if not console.is_terminal:
+        return line
+    return fill(line, console.width, subsequent_indent=" " * 14, break_on_hyphens=False)
 
 
 class TrainingProgress:
@@ -39,14 +48,18 @@ class TrainingProgress:
     ) -> None:
         self.live.stop()
 
+    def watch(self, what: str, count: int) -> Callable[[int], None]:
+        """A bar for something that is done ``count`` times; to be told how many times it was just done."""
+        bar = self.live.add_task(what, total=count, note="")
+        return lambda done: self.live.advance(bar, done)
+
     def reading(self, split: str, count: int) -> Callable[[int], None]:
         """A bar for the pictures of a split."""
-        bar = self.live.add_task(f"reading {split}", total=count, note="")
-        return lambda read: self.live.advance(bar, read)
+        return self.watch(f"reading {split}", count)
 
     def start(self, state: TrainingState, epochs: int, steps_per_epoch: int, note: str) -> None:
         """Says what is about to be trained."""
-        self._remove_bars()
+        self.remove_bars()
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.console.print(note, markup=False, soft_wrap=True)
 
@@ -57,8 +70,8 @@ class TrainingProgress:
     def step(self, state: TrainingState, loss: float) -> None:
         """Moves the epoch's bar."""
         if self.bar is None:
-            self._remove_bars()  # of features that were computed
-            self.bar = self.live.add_task("", total=self.steps_per_epoch, note="")
+            self.remove_bars()  # of features that were computed
+            self.bar = self.live.add_task("epoch", total=self.steps_per_epoch, note="")
         self.live.update(
             self.bar,
             description=f"epoch {state.epoch + 1}/{self.epochs}",
@@ -74,11 +87,11 @@ class TrainingProgress:
         line = f"epoch {row['epoch']:3d}/{self.epochs}"
         for split in ("train", "val"):
             if split in row:
-                line += (
-                    f"   {split} loss {row[split]['loss']:.4f} accuracy {100 * row[split]['accuracy']:.2f} %"
-                )
+                loss, accuracy = row[split]["loss"], row[split]["accuracy"]
+                line += f"   {split} loss {loss:.4f} acc {percent(accuracy)}"  # both within 80 columns
         self.console.print(line, markup=False, soft_wrap=True)
 
-    def _remove_bars(self) -> None:
+    def remove_bars(self) -> None:
+        """Takes away what has been done."""
         for bar in self.live.task_ids:
             self.live.remove_task(bar)

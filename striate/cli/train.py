@@ -31,7 +31,8 @@ SETTINGS = {  # the setting of the recipe that each flag stands for
 TRANSFER, NOISE = "Transfer learning", "Imbalance and noise"  # headings of the help
 
 DataFlag = Annotated[
-    str | None, typer.Argument(help="Folder, archive or data set name; the recipe's if left out.")
+    str | None,
+    typer.Argument(metavar="DATA", help="Folder, archive or data set name; the recipe's if left out."),
 ]
 ModelFlag = Annotated[str | None, typer.Option(help="A network of `striate models`.")]
 OutFlag = Annotated[Path | None, typer.Option(help="The run folder to make.")]
@@ -124,18 +125,29 @@ def train(
 
     Example: striate train flowers --image-size 64 --epochs 30 --set augment.flip=true
     """
-    from striate.recipe import load_recipe, parse_override
+    from striate.recipe import load_recipe
 
-    settings: dict[str, Any] = {
-        SETTINGS[flag]: value
-        for flag, value in context.params.items()
-        if flag in SETTINGS and value is not None and value is not False
-    }
-    settings |= dict(parse_override(text) for text in change or [])
+    settings = given_settings(context.params, change)
     if print_config:
         typer.echo(load_recipe(config, settings).to_toml(), nl=False)
         return
     _train(data or "", config, settings, out, resume, json)
+
+
+def given_settings(params: dict[str, Any], change: list[str] | None) -> dict[str, Any]:
+    """What the flags of a command and its ``--set`` say, by dotted name of the setting.
+
+    Raises:
+        InputError: a ``--set`` that cannot be read.
+    """
+    from striate.recipe import parse_override
+
+    settings: dict[str, Any] = {
+        SETTINGS[flag]: value
+        for flag, value in params.items()
+        if flag in SETTINGS and value is not None and value is not False
+    }
+    return settings | dict(parse_override(text) for text in change or [])
 
 
 def _train(
@@ -152,16 +164,17 @@ def _train(
     from striate.errors import InputError
     from striate.train.distributed import read_environment
 
+    workers = settings.pop("data.workers", None) if resume else None  # no result depends on them
     if resume and (settings or config or out):
         raise InputError(
-            "a resumed run keeps its settings",
+            "a resumed run keeps its settings, all but --workers",
             "--resume",
             f"striate train --resume {resume}, and nothing else",
         )
     is_first = read_environment().is_first  # of torchrun's processes: the one that speaks
     with TrainingProgress(quiet=not is_first) as progress:
         if resume:
-            run = api.resume(resume, watchers=[progress], reading=progress.reading)
+            run = api.resume(resume, [progress], progress.reading, workers)
         else:
             run = api.train(
                 data, out=out, config=config, settings=settings, watchers=[progress], reading=progress.reading

@@ -5,40 +5,47 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from striate.cli.train import (
+    BatchSizeFlag,
+    ChangeFlag,
+    ConfigFlag,
+    DataFlag,
+    DeviceFlag,
+    FreezeFlag,
+    ImageSizeFlag,
+    ModelFlag,
+    PretrainedFlag,
+    WeightsFlag,
+    given_settings,
+)
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from striate.tune import Study, Trial
 
-SETTINGS = {  # the setting of the recipe that each flag stands for
-    "model": "model.name",
-    "epochs": "train.epochs",
-    "batch_size": "train.batch_size",
-    "image_size": "input.size",
-    "device": "train.device",
-    "seed": "train.seed",
-}
 SHOWN = 5  # trials
 
 
 def tune(
     context: typer.Context,
-    data: Annotated[
-        str | None, typer.Argument(help="Folder, archive or data set name; the recipe's if left out.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A network of `striate models`.")] = None,
+    data: DataFlag = None,
+    model: ModelFlag = None,
+    pretrained: PretrainedFlag = False,
+    weights: WeightsFlag = None,
+    freeze: FreezeFlag = None,
     trials: Annotated[int, typer.Option(help="How many the study shall have.")] = 20,
     epochs: Annotated[int | None, typer.Option(help="Of each trial.")] = None,
-    batch_size: Annotated[str | None, typer.Option(help="Pictures per step, or auto.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of the network input in pixels.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ...")] = None,
+    batch_size: BatchSizeFlag = None,
+    image_size: ImageSizeFlag = None,
+    device: DeviceFlag = None,
     seed: Annotated[int | None, typer.Option(help="Of proposals, weights, order, augmentation.")] = None,
     space: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=LOW:HIGH[:log]", help="A setting to try, or KEY=A,B,C; more than once."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A recipe: a TOML file with all settings.")] = None,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting.")
-    ] = None,
+    config: ConfigFlag = None,
+    change: ChangeFlag = None,
     out: Annotated[Path | None, typer.Option(help="The folder of the study.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -47,19 +54,13 @@ def tune(
     Without --space: learning rate, weight decay, label smoothing, shift and
     rotation. Trials worse than most are stopped early. The same command goes
     on with a study that was stopped, or that is to have more --trials. The
-    test split has no say. Needs pip install 'striate[tune]'.
+    test split has no say. Needs pip install 'striate\\[tune]'.
 
     Example: striate tune digits --model lenet5 --trials 20 --epochs 5
     """
     from striate.cli.output import print_json
-    from striate.recipe import parse_override
 
-    settings: dict[str, Any] = {
-        SETTINGS[flag]: value
-        for flag, value in context.params.items()
-        if flag in SETTINGS and value is not None
-    }
-    settings |= dict(parse_override(text) for text in change or [])
+    settings = given_settings(context.params, change)
     study = _search(data or "", config, settings, space or [], trials, out)
     if json:
         print_json(_as_json(study))
@@ -77,30 +78,31 @@ def _search(
 ) -> "Study":
     from striate import tune as tuning
     from striate.cli.output import percent
-    from striate.cli.progress import TrainingProgress
+    from striate.cli.progress import TrainingProgress, fold
 
     class Progress(TrainingProgress):
         """One line per trial; in a terminal also a bar per epoch."""
 
         def start(self, state: Any, epochs: int, steps_per_epoch: int, note: str) -> None:
-            self._remove_bars()
+            self.remove_bars()
             self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
 
         def phase(self, state: Any, note: str) -> None:
             """Trials are many; their phases are not told."""
 
         def epoch(self, row: dict[str, Any]) -> None:
-            self._remove_bars()
+            self.remove_bars()
             self.bar = None
 
         def after_trial(self, trial: "Trial") -> None:
-            self._remove_bars()
+            self.remove_bars()
             self.bar = None
             result = "failed: " + trial.fault if trial.value is None else percent(trial.value)
             pruned = " (pruned)" if trial.state == "pruned" else ""
-            values = "  ".join(f"{_short(key)} {_show(value)}" for key, value in trial.settings.items())
+            names = short_names(trial.settings)
+            values = "  ".join(f"{names[key]}={_show(value)}" for key, value in trial.settings.items())
             line = f"trial {trial.number:3d}/{trials}   {result}{pruned}   {values}"
-            self.console.print(line, markup=False, soft_wrap=True)
+            self.console.print(fold(line, self.console), markup=False, soft_wrap=True)
 
     with Progress() as progress:
         return tuning.tune(
@@ -118,9 +120,11 @@ def _search(
 
 def _print(study: "Study") -> None:
     from striate.cli.output import percent, print_table
+    from striate.report.wording import counted
     from striate.tune.record import HISTORY, ranked
 
     keys = list(study.best.settings)
+    names = short_names(keys)
     rows = [
         (
             str(trial.number),
@@ -130,13 +134,14 @@ def _print(study: "Study") -> None:
         )
         for trial in ranked(study.trials)[:SHOWN]
     ]
-    columns = ("trial", "val accuracy", "log loss", *map(_short, keys))
+    headings = [names[key].replace("_", " ") for key in keys]  # a narrow terminal breaks them at spaces
+    columns = ("trial", "val accuracy", "log loss", *headings)
     print_table(columns, rows, numbers=range(len(columns)))
     counts = {state: sum(t.state == state for t in study.trials) for state in ("pruned", "failed")}
     others = "".join(f", {count} {state}" for state, count in counts.items() if count)
-    typer.echo(f"\n{len(study.trials)} trials{others}")
+    typer.echo(f"\n{counted(len(study.trials), 'trial')}{others}")
     if study.importance:
-        shares = ", ".join(f"{_short(key)} {share:.0%}" for key, share in study.importance.items())
+        shares = ", ".join(f"{names[key]} {share:.0%}" for key, share in study.importance.items())
         typer.echo(f"importance   {shares}")
     typer.echo(f"history      {study.folder / HISTORY}")
     typer.echo(f"striate train --config {study.recipe}")
@@ -156,8 +161,10 @@ def _as_json(study: "Study") -> dict[str, Any]:
     }
 
 
-def _short(key: str) -> str:
-    return key.rpartition(".")[2]
+def short_names(keys: "Iterable[str]") -> dict[str, str]:
+    """Settings without their section, where that is clear: lr, but optimizer.name beside model.name."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    return {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
 
 
 def _show(value: Any) -> str:

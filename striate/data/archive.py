@@ -17,6 +17,7 @@ import tarfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -232,7 +233,7 @@ def _names(members: list[tuple[str, bool]], path: Path) -> tuple[tuple[str, ...]
             raise InputError(f"the archive holds a path that leads out of it: {name}", path, "pack it anew")
         (folders if is_folder else files).append("/".join(parts))
     if len(set(files)) < len(files):
-        twice = next(name for i, name in enumerate(files) if name in files[:i])
+        twice, _ = Counter(files).most_common(1)[0]
         raise InputError(f"the archive holds {twice} twice", path, "pack it anew")
     return tuple(files), tuple(folders)
 

@@ -112,9 +112,10 @@ def only_split(dataset: Dataset, name: str) -> Dataset:
         InputError: there is no such split.
     """
     if name not in dataset.splits:
-        raise InputError(
-            f"the data have no split {name!r}", dataset.source, f"they have {', '.join(dataset.splits)}"
-        )
+        known = "striate data split gives them splits"
+        if POOL not in dataset.splits:
+            known = f"they have {', '.join(dataset.splits)}"
+        raise InputError(f"the data have no split {name!r}", dataset.source, known)
     return replace(dataset, splits={POOL: dataset.splits[name]}, whole=dataset)
 
 
@@ -131,7 +132,7 @@ def with_splits(dataset: Dataset, fractions: tuple[float, float, float] | None, 
     """
     settings = DataSettings()
     if "val" in dataset.splits:
-        raise InputError("the data are split already", dataset.source, "striate data convert")
+        raise InputError("the data are split already", dataset.source, "striate data convert keeps splits")
     if "test" in dataset.splits and fractions:
         raise InputError(
             "the data have a test split already, so fractions of the whole do not apply",

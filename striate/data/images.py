@@ -3,8 +3,8 @@
 A picture is a uint8 tensor (C, H, W), C = 1 (grey) or 3 (RGB), values 0..255. Whatever is wrong with a
 file, there is one error: ``InputError`` with the file, the fault and the mend.
 
-    header ──► limits ──► pixels ──► 8 bits ──► upright ──► tensor
-    Pillow                simplejpeg for common JPEG, Pillow for everything else
+    header ──► limits ──► damage ──► pixels ──► 8 bits ──► upright ──► tensor
+    Pillow                damage.py  simplejpeg for common JPEG, Pillow for everything else
 
 How a file's own conventions become plain RGB or grey:
 
@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, _imaging
 from torch import Tensor
 
+from striate.data.damage import DAMAGE_FINDERS
 from striate.errors import InputError
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its remarks are for who asks, not for stderr
@@ -56,6 +57,7 @@ IMAGE_SUFFIXES = frozenset({
 # Asked in this order; nothing else of Pillow's fifty formats (some of which start other programs) is tried.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 _JPEG = ("JPEG", "MPO")  # MPO: a camera's JPEG with further pictures behind the first
+_HEIF = (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1", b"ftypavi")  # bytes 4 to 11; as phones save
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _JPEG_DAMAGE = ("premature end", "bad huffman", "found marker")  # libjpeg's words for lost pixels
 
@@ -82,10 +84,12 @@ def decode_image(source: Path | bytes, name: str = "", channels: int | None = No
         uint8 (C, H, W), upright, rows of pixels stored channel-last as decoders write them.
 
     Raises:
-        InputError: no such file, not a picture, damaged, cut off, above ``MAX_PIXELS``, animated, or
-            coloured where grey is asked.
+        InputError: no such file, not a picture, damaged (also where all pixels could be had: a checksum of
+            PNG is wrong, or the end of a PNG or GIF is missing), cut off, above ``MAX_PIXELS``, animated,
+            or coloured where grey is asked.
     """
     with _opened(source, name) as (image, stream):
+        _check_whole(image, stream)
         orientation = _orientation(image, stream)
         pixels = _decode_jpeg(image, stream) if image.format in _JPEG else None
         if pixels is None:
@@ -200,8 +204,12 @@ def _opened(source: Path | bytes, name: str) -> Iterator[tuple[Image.Image, Bina
         except Image.DecompressionBombError as error:
             raise _too_large(place) from error
         except UnidentifiedImageError as error:
+            stream.seek(0)
+            is_heif = stream.read(12)[4:].startswith(_HEIF)
             raise InputError(
-                "this is not a picture, or its header is damaged",
+                "this is HEIC or AVIF, which cannot be read"
+                if is_heif
+                else "this is not a picture, or its header is damaged",
                 place,
                 f"use {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}, or remove the file",
             ) from error
@@ -240,6 +248,14 @@ def _check_header(image: Image.Image, place: str) -> None:
         raise InputError(
             "the file holds several pictures (frames or pages)", place, "save the one that is meant by itself"
         )
+
+
+def _check_whole(image: Image.Image, stream: BinaryIO) -> None:
+    """Raise ValueError for damage that no decoder will notice."""
+    if find_damage := DAMAGE_FINDERS.get(image.format or ""):
+        stream.seek(0)
+        if damage := find_damage(stream.read()):
+            raise ValueError(damage)
 
 
 @cache

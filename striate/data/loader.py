@@ -229,7 +229,7 @@ class Loader:
     def __len__(self) -> int:
         return -(-len(self.pictures) // self.batch_size)
 
-    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int = 0, start: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch, from batch number ``start`` on."""
         order = self.order(epoch)
         whole = order.tensor_split(len(self))[start:]
@@ -263,12 +263,12 @@ def measure_pixels(pictures: Pictures, sample: int = 10_000) -> tuple[tuple[floa
     The pictures are chosen by a fixed order, and the values are rounded to six digits.
     """
     chosen = pictures.epoch_order(seed=0, epoch=0)[:sample]
-    count, total, squares = 0, torch.zeros(1), torch.zeros(1)
+    counts = torch.zeros(1, 256, dtype=torch.int64)  # of each value, by channel: exact, and small
     for images, _ in pictures.batches(list(chosen.split(256))):
-        pixels = images.double() / 255
-        count += pixels.numel() // pixels.shape[1]
-        total = total + pixels.sum((0, 2, 3))
-        squares = squares + pixels.square().sum((0, 2, 3))
-    mean = total / count
-    std = (squares / count - mean.square()).clamp_min(0).sqrt().clamp_min(1e-3)  # blank pictures have none
+        channels = [channel.flatten() for channel in images.unbind(1)]
+        counts = counts + torch.stack([channel.bincount(minlength=256) for channel in channels])
+    shares, values = counts.double() / counts[0].sum(), torch.arange(256, dtype=torch.float64) / 255
+    mean = (shares * values).sum(1)
+    variance = (shares * values.square()).sum(1) - mean.square()
+    std = variance.clamp_min(0).sqrt().clamp_min(1e-3)  # blank pictures have none
     return tuple(round(v, 6) for v in mean.tolist()), tuple(round(v, 6) for v in std.tolist())

@@ -10,9 +10,10 @@ use in a run, and one that is damaged counts as missing.
 
 import hashlib
 import json
-import mmap
+import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ from striate.data.picture_packs import (
 )
 from striate.data.preprocessing import Preprocessing
 
-FORMAT = 1  # of the packs; another number leaves older ones to be removed
-BLOCK = 2**22  # bytes that a process writes before it looks again at what all packs take
+FORMAT = 2  # of the packs; another number leaves older ones to be removed
+BLOCK = 2**26  # bytes that a process writes before it looks again at what all packs take
 _BEGAN = time.time() - 1.0  # what this run uses it does not remove; clocks of file systems are coarse
 
 
@@ -70,7 +71,7 @@ class PictureCache:
         self.allowance = 0.0  # bytes that may be written before looking again
         self.closed = ""  # why nothing more is kept
         self.began = _BEGAN
-        self._maps: dict[str, mmap.mmap] = {}
+        self._maps: dict[str, NDArray[np.uint8]] = {}
         self._writer: PackWriter | None = None
 
     def find(self, digest: bytes) -> Place | None:
@@ -105,6 +106,7 @@ class PictureCache:
         try:
             self._reserve(len(pixels) + RECORD_BYTES)
             if self._writer is None or self._writer.size >= MAX_PACK_BYTES:
+                self._close_writer()
                 self._writer = PackWriter(self.folder)
             self.records[digest] = self._writer.append(digest, size, scaled.shape[-2:], pixels)
         except (NotKept, OSError) as error:
@@ -126,13 +128,12 @@ class PictureCache:
             pack = self._maps[place.pack] = _map_file(self.folder / f"{place.pack}{PIXELS}")
         if len(pack) < end:
             raise DamagedRecord
-        return np.frombuffer(pack, np.uint8, end - place.offset, place.offset).reshape(shape)
+        return pack[place.offset : end].reshape(shape)
 
     def finish(self) -> None:
-        """Nothing more is added by this process."""
-        if self._writer:
-            self._writer.close()
-            self._writer = None
+        """Nothing more is added or looked up by this process."""
+        self.records = {}  # of all data sets that the settings were used with
+        self._close_writer()
 
     def holds(self, place: Place) -> bool:
         """Whether the pixels at ``place`` can be had; from then on they can until the process ends."""
@@ -143,10 +144,10 @@ class PictureCache:
 
     def expect(self, place: Place) -> None:
         """Have the system read what is at ``place`` from the disk while something else is done."""
-        if hasattr(mmap, "MADV_WILLNEED"):
-            first = place.offset // mmap.PAGESIZE * mmap.PAGESIZE
-            last = place.offset + self.channels * place.scaled_height * place.scaled_width
-            self._maps[place.pack].madvise(mmap.MADV_WILLNEED, first, last - first)
+        if hasattr(os, "posix_fadvise"):
+            length = self.channels * place.scaled_height * place.scaled_width
+            with suppress(OSError), (self.folder / f"{place.pack}{PIXELS}").open("rb") as file:
+                os.posix_fadvise(file.fileno(), place.offset, length, os.POSIX_FADV_WILLNEED)
 
     def _reserve(self, length: int) -> None:
         if self.allowance < length:
@@ -157,15 +158,24 @@ class PictureCache:
             self.allowance = max(length, min(block, room - others))
         self.allowance -= length
 
+    def _close_writer(self) -> None:
+        if self._writer:
+            self._writer.close()
+            self._writer = None
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": {}, "_writer": None}
 
 
-def _map_file(path: Path) -> mmap.mmap:
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:  # cannot be mapped
-            raise DamagedRecord
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+def _map_file(path: Path) -> NDArray[np.uint8]:
+    """A file's bytes as they lie on disk. The file is not open: there may be more packs than open files."""
+    size = path.stat().st_size
+    if size == 0:  # cannot be mapped
+        raise DamagedRecord
+    try:
+        return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
+    except (RuntimeError, UnicodeError) as error:  # the first is torch's OSError
+        raise OSError(f"the file cannot be mapped: {error}") from error
 
 
 def _settings_key(preprocessing: Preprocessing) -> str:

@@ -87,8 +87,9 @@ def read_indexes(folder: Path) -> dict[bytes, tuple[Place, int]]:
         with suppress(OSError):  # another run is removing it
             content = path.read_bytes()
             whole = content[: len(content) // _RECORD.size * _RECORD.size]
+            name = path.stem
             for digest, *place, check in _RECORD.iter_unpack(whole):
-                records[digest] = Place(path.stem, *place), check
+                records[digest] = Place(name, *place), check
     return records
 
 

@@ -88,15 +88,17 @@ class CachedReader:
 
     def expect(self, indices: list[int]) -> None:
         """Have the system read pictures that are wanted next from the disk."""
-        for place in filter(None, map(self.survey.places.get, indices)):
-            assert self.survey.cache
-            self.survey.cache.expect(place)
+        places = self.survey.places
+        for index in indices:
+            if index in places:
+                assert self.survey.cache
+                self.survey.cache.expect(places[index])
 
     def _check(self, index: int) -> None:
         """Raise InputError if the picture's file is gone or holds something else than at first."""
-        stamp, stamps = self.images.stamp(index), self.survey.stamps
-        if stamp is not None and stamp != stamps[index]:
+        stamp, places = self.images.stamp(index), self.survey.places
+        if stamp is not None and not places.has_stamp(index, stamp):
             content = self.images.content(index)
             if hashlib.sha256(content).digest() != self.survey.digests[index].tobytes():
                 raise InputError(CHANGED)
-            stamps[index] = settled(stamp)
+            places.set_stamp(index, settled(stamp))

@@ -17,6 +17,7 @@ from striate.data.dataset import Fault, Images, Stamp
 from striate.data.images import with_channels
 from striate.data.picture_cache import DamagedRecord, PictureCache
 from striate.data.picture_packs import NotKept, Place
+from striate.data.places import Places
 from striate.data.preprocessing import Preprocessing
 from striate.data.workers import read_lists
 from striate.errors import InputError
@@ -104,7 +105,6 @@ class Survey:
         faults: of the others.
         digests: uint8 (n, 32), SHA-256 of their files' content.
         places: where those that are in the cache are.
-        stamps: of the files of these.
         cache: where that is.
         notes: what a person should know of the cache, one sentence each.
     """
@@ -112,8 +112,7 @@ class Survey:
     kept: Tensor
     faults: list[Fault]
     digests: NDArray[np.uint8]
-    places: dict[int, Place]
-    stamps: dict[int, Stamp]
+    places: Places
     cache: PictureCache | None
     notes: tuple[str, ...]
 
@@ -128,7 +127,7 @@ def survey_pictures(
 ) -> Survey:
     """Read every picture for the first time, and fill the cache. Arguments as for ``prepare_pictures``."""
     kept, faults, digests = [], [], np.zeros((len(images), 32), dtype=np.uint8)
-    places, stamps = {}, {}
+    places = Places(len(images))
     damaged, not_kept = 0, Counter[str]()
     lists = chunks(len(images), CHUNK)
     reader = FirstReader(images, preprocessing, cache)
@@ -143,17 +142,17 @@ def survey_pictures(
                 if answer.digest:
                     digests[index] = np.frombuffer(answer.digest, dtype=np.uint8)
                 if answer.place:
-                    places[index], stamps[index] = answer.place, answer.stamp
+                    places.put(index, answer.place, answer.stamp)
                 elif answer.not_kept:
                     not_kept[answer.not_kept] += 1
             progress(len(indices))
     if cache:
         cache.finish()
-        for index in [index for index, place in places.items() if not cache.holds(place)]:
-            del places[index]
+        for index in [index for index in places if not cache.holds(places[index])]:
+            places.forget(index)
             not_kept["another run removed them from the picture cache"] += 1
     notes = _notes(len(images), damaged, not_kept, cache)
-    return Survey(torch.tensor(kept, dtype=torch.int64), faults, digests, places, stamps, cache, notes)
+    return Survey(torch.tensor(kept, dtype=torch.int64), faults, digests, places, cache, notes)
 
 
 def chunks(count: int, most: int) -> list[list[int]]:

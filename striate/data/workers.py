@@ -15,6 +15,7 @@ import atexit
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
@@ -126,6 +127,13 @@ class Crew(Generic[Answer]):
             self.workers += (Worker(read, shape, self.longest, first) for first in range(workers))
             for number in range(SLOTS * workers):
                 self.send(number)
+        except OSError as error:
+            self.kill()
+            raise RunError(
+                f"a process that reads pictures cannot be started: {error.strerror}",
+                f"{workers} workers",
+                "give fewer, or none: --workers 0",
+            ) from error
         except BaseException:
             self.kill()
             raise
@@ -175,8 +183,9 @@ class Crew(Generic[Answer]):
         atexit.unregister(self.kill)
         for worker in self.workers:
             worker.process.kill()
+        deadline = time.monotonic() + 5.0  # a disk or network that does not answer may hold them longer
         for worker in self.workers:
-            worker.process.join(5.0)  # a disk or network that does not answer may hold it longer
+            worker.process.join(max(0.0, deadline - time.monotonic()))
             worker.connection.close()
 
     def _slot(self, number: int) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from striate.download import cache_folder, checksum_of, download, is_offline, missing_offline, verify
 from striate.errors import InputError
-from striate.files import read_tensors, write_tensors
+from striate.files import UnwrittenError, read_tensors, write_tensors
 from striate.models.backbone import Backbone
 from striate.models.key_maps.renaming import KeyMap, convert, rename
 from striate.models.published import WEIGHTS
@@ -122,6 +122,9 @@ def published_tensors(name: str, standard: Build) -> dict[str, Tensor]:
             model = standard(num_classes=weights.num_classes, **weights.arguments)
         tensors = _converted(model, source, weights.key_map)
         write_tensors(cached, tensors, facts)
+    except UnwrittenError as error:
+        mend = "free some space, or set STRIATE_CACHE to another folder"
+        raise UnwrittenError(error.what, cached, mend) from error
     finally:
         if not put_by_hand:
             source.unlink(missing_ok=True)
@@ -173,9 +176,10 @@ def _filled(
         for name, tensor in foreign.tensors.items()
         if (ours := rename(name, key_map)) in own or not ours.startswith(AUXILIARY)
     }
-    last = _last_layer(own, build, wanted) if num_classes is not None else set()
-    classes = next((len(t) for name, t in kept.items() if rename(name, key_map) in last and t.ndim), wanted)
-    fresh = last if classes != wanted or fresh_head else set()
+    last = _last_layer(own, build, wanted) if num_classes is not None else {}
+    shapes = {rename(name, key_map): tensor.shape for name, tensor in kept.items()}
+    classes = _count_classes(shapes, own, last, wanted)
+    fresh = set(last) if classes != wanted or fresh_head else set()
     with torch.device("meta"):
         described = build(num_classes=classes) if fresh else model
     tensors = _fitting(described, kept, key_map)
@@ -195,8 +199,25 @@ def _for_colour(tensor: Tensor, own: Tensor | None) -> Tensor:
     return tensor.expand_as(own) / 3
 
 
-def _last_layer(own: Mapping[str, Tensor], build: Build, num_classes: int) -> set[str]:
-    """The tensors whose shape depends on the number of classes, those of auxiliary heads among them."""
+def _last_layer(own: Mapping[str, Tensor], build: Build, num_classes: int) -> dict[str, list[int]]:
+    """The tensors whose shape depends on the number of classes, and by how much one more lengthens each axis.
+
+    Those of auxiliary heads are among them.
+    """
     with torch.device("meta"):
         other = build(num_classes=num_classes + 1).state_dict()
-    return {name for name, tensor in own.items() if tensor.shape != other[name].shape}
+    growths = {
+        name: [b - a for a, b in zip(t.shape, other[name].shape, strict=True)] for name, t in own.items()
+    }
+    return {name: growth for name, growth in growths.items() if any(growth)}
+
+
+def _count_classes(
+    shapes: Mapping[str, torch.Size], own: Mapping[str, Tensor], last: Mapping[str, list[int]], wanted: int
+) -> int:
+    """The number of classes of foreign weights of these ``shapes``, told by the first layer that shows it."""
+    for name in (name for name in last if name in shapes):
+        for found, length, growth in zip(shapes[name], own[name].shape, last[name], strict=False):
+            if growth:
+                return max(1, wanted + (found - length) // growth)
+    return wanted

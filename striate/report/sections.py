@@ -34,6 +34,7 @@ from striate.report.wording import (
     results_table,
     short_count,
     split_name,
+    started_from,
 )
 
 HEADLINES = ("accuracy", "top5_accuracy", "macro_f1", "calibration_error")
@@ -196,7 +197,11 @@ def data(facts: ReportFacts) -> str:
 def settings(facts: ReportFacts) -> str:
     """All it takes to run this again."""
     groups: dict[str, dict[str, object]] = {}
-    general: dict[str, object] = {"seed": facts.seed, "precision": facts.precision}
+    general: dict[str, object] = {
+        "started from": started_from(facts.settings),
+        "seed": facts.seed,
+        "precision": facts.precision,
+    }
     for key, value in facts.settings.items():
         if isinstance(value, dict) and value:
             groups[label(key)] = value

@@ -92,6 +92,16 @@ def dataset_name(data: dict[str, Any]) -> str:
     return str(data.get("name") or PurePath(str(data.get("source", ""))).name)
 
 
+def started_from(settings: dict[str, Any]) -> str:
+    """Where a run's first weights came from, without the folders on the way there."""
+    model = settings.get("model")
+    if isinstance(model, dict) and model.get("pretrained"):
+        return f"the published weights of {model.get('name')}"
+    if isinstance(model, dict) and model.get("weights"):
+        return f"the weights of {PurePath(str(model['weights'])).name}"
+    return "random weights"
+
+
 def writable(text: str) -> str:
     """Text that UTF-8 can hold: stray bytes of a file name in a foreign encoding are written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -113,8 +123,11 @@ def plain(value: object) -> str:
         return str(value)
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {plain(item)}" for key, item in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(plain(item) for item in value) or "none"
+        separator = "; " if any(isinstance(item, dict) for item in value) else ", "
+        return separator.join(plain(item) for item in value) or "none"
     return str(value)
 
 

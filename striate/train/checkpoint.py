@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from striate.errors import InputError
-from striate.files import read_tensors, write_tensors
+from striate.files import make_folder, read_tensors, write_tensors
 from striate.train.distributed import Processes
 from striate.train.ema import ExponentialMovingAverage
 from striate.train.replicas import gather_whole, like, unfuse
@@ -90,7 +90,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
     facts["optimizer"] = type(state.optimizer).__name__
     whole = gather_whole(tensors, state.processes)
     if state.processes.is_first:
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         write_tensors(path, whole | random_states, facts)
 
 

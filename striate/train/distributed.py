@@ -10,6 +10,7 @@ Messages go through gloo between processors and through NCCL between GPUs. What 
 only travels as JSON or as plain tensors; nothing is pickled.
 """
 
+import atexit
 import gc
 import hashlib
 import json
@@ -28,7 +29,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from striate.errors import InputError, RunError
+from striate.errors import InputError, Interrupted, RunError
 
 # How long a message may wait for a process that is alive, such as the first one writing the report. One
 # that has died is noticed at once.
@@ -190,6 +191,9 @@ def join_processes() -> Iterator[Processes]:
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
         yield processes
         processes.wait()
+    except Interrupted:
+        atexit.register(_leave)  # all stop at the same step; the error itself holds on to the network
+        raise
     except RuntimeError as error:
         if not is_lost_connection(error):
             raise
@@ -199,6 +203,10 @@ def join_processes() -> Iterator[Processes]:
             "see what the process that ended first says, then resume the run",
         ) from error
     # Not after an error: the others would notice before this process could say what is wrong.
+    _leave()
+
+
+def _leave() -> None:
     gc.collect()  # wrappers of networks hold on to the group, whose threads must end before the interpreter
     dist.destroy_process_group()
 

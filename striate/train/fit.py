@@ -4,8 +4,8 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sized
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sized
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ CHECKPOINT = Path("checkpoint", "state.safetensors")  # in the run folder
 class TrainBatches(Sized, Protocol):
     """A loader: so many batches per epoch, the rest of one from any batch on."""
 
-    def batches(self, epoch: int, start: int) -> Iterator[Batch]: ...
+    def batches(self, epoch: int, start: int) -> Generator[Batch, None, None]: ...
 
 
 class Watcher(Protocol):
@@ -135,8 +135,9 @@ def _train_phase(
     state.network = job.join(state.network or state.model)
     steps = _step_settings(recipe, phase, len(feed.loader), job.precision)
     while state.epoch - state.phase_epoch < phase.epochs:
-        batches = feed.loader.batches(state.epoch, start=state.batch)
-        train_one_epoch(state, job.task, batches, partial(feed.prepare, state.epoch), steps, after_step)
+        # Closed whatever happens: an error that is kept, as notebooks do, would keep its worker processes.
+        with closing(feed.loader.batches(state.epoch, start=state.batch)) as batches:
+            train_one_epoch(state, job.task, batches, partial(feed.prepare, state.epoch), steps, after_step)
         row = finish_epoch(state, job, steps)
         saver.save()
         write_history(job.folder, state)

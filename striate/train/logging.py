@@ -1,10 +1,12 @@
 """Training curves for TensorBoard."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import InputError
+from striate.files import unwritten
 
 if TYPE_CHECKING:
     from striate.train.checkpoint import TrainingState
@@ -31,24 +33,27 @@ class TensorBoardLogger:
         folder: where the event file goes; made if absent.
 
     Raises:
-        InputError: TensorBoard is not installed.
+        InputError: TensorBoard is not installed, or the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         check_tensorboard()
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder))
+        self.folder = folder
+        with self._told():
+            self._writer = SummaryWriter(str(folder))
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Write every number of ``row`` at its ``step``: ``{"val": {"loss": 0.4}}`` becomes ``val/loss``.
 
         The row is on disk when this returns, so a killed run keeps what it has logged.
         """
-        for tag, value in _scalars(row):
-            if tag != "step":
-                self._writer.add_scalar(tag, value, row["step"])
-        self._writer.flush()
+        with self._told():
+            for tag, value in _scalars(row):
+                if tag != "step":
+                    self._writer.add_scalar(tag, value, row["step"])
+            self._writer.flush()
 
     def start(self, state: "TrainingState", epochs: int, steps_per_epoch: int, note: str) -> None:
         """Nothing is measured before the first epoch."""
@@ -66,6 +71,14 @@ class TensorBoardLogger:
     def close(self) -> None:
         """Finish the event file."""
         self._writer.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """TensorBoard's own error does not say which folder it is."""
+        try:
+            yield
+        except OSError as error:
+            raise unwritten(self.folder, error) from error
 
 
 def _scalars(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -14,7 +14,7 @@ from striate.train.distributed import Processes, seed_step
 from striate.train.memory import with_smaller_parts
 from striate.train.optimizer import clip_gradients, set_learning_rate
 from striate.train.precision import Precision, autocast
-from striate.train.replicas import gradients_summed
+from striate.train.replicas import gradients_summed, is_shard
 from striate.train.schedule import Schedule
 
 if TYPE_CHECKING:  # the task is an argument; importing it would turn the import direction around
@@ -159,6 +159,7 @@ def predict_batches(
     was_training = model.training
     processes = processes or Processes()
     model.eval()
+    alone = not any(map(is_shard, model.parameters()))  # shards are gathered by all, at each try
     parts = 1
     for batch in batches:
         images = prepare(batch)
@@ -169,7 +170,7 @@ def predict_batches(
             pieces = [outputs_of(model, task, part, precision, mirror) for part in images.tensor_split(parts)]
             return {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
 
-        outputs, needed = with_smaller_parts(compute, model, min(parts, len(own)), most=len(own))
+        outputs, needed = with_smaller_parts(compute, model, min(parts, len(own)), len(own), alone)
         parts = max(parts, needed)  # as in training
         if divided:
             outputs = {name: processes.gather_rows(rows) for name, rows in outputs.items()}

@@ -58,7 +58,7 @@ def with_smaller_parts(
                 raise RunError(
                     "a process ran out of memory",
                     str(error).splitlines()[0],
-                    f"train again with --set train.accumulate={2 * parts}",
+                    f"train again with --set train.accumulate={2 * parts}, or a smaller evaluate.batch_size",
                 ) from error
             if parts >= most:
                 raise RunError(

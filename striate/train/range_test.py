@@ -178,7 +178,7 @@ def judge(rates: list[float], losses: list[float]) -> RangeTest:
         raise RunError(
             "the loss falls at no learning rate of the test",
             f"{len(rates)} steps from {rates[0]:.1e} to {rates[-1]:.1e}" if rates else "the first step",
-            "check the labels and the settings, or take more --steps",
+            "check the labels and settings, or try a higher --high or more --steps",
         )
     slopes = np.gradient(smoothed, np.log10(rates))
     return RangeTest(

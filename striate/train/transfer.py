@@ -21,6 +21,7 @@ from striate.train.replicas import unfuse
 
 HEAD_SHARE = 0.25  # of all epochs, for the head alone
 FINE_TUNING = 0.1  # of the learning rate, for what was trained before (Yosinski 2014; 1/10 to 1/100 is usual)
+PLACES = "--freeze, train.freeze or a phase's freeze"  # where a stage is named
 
 
 def choose_phases(settings: TrainSettings, lr: float, transfers: bool = False) -> tuple[PhaseSettings, ...]:
@@ -35,8 +36,8 @@ def choose_phases(settings: TrainSettings, lr: float, transfers: bool = False) -
     """
     if settings.phases:
         return tuple(phase.model_copy(update={"lr": phase.lr or lr}) for phase in settings.phases)
-    head_epochs = round(settings.epochs * HEAD_SHARE)
-    if settings.freeze is not None or not transfers or head_epochs == 0:
+    head_epochs = max(1, round(settings.epochs * HEAD_SHARE))
+    if settings.freeze is not None or not transfers or settings.epochs == 1:
         return (PhaseSettings(epochs=settings.epochs, freeze=settings.freeze or "none", lr=lr),)
     return (
         PhaseSettings(epochs=head_epochs, freeze="backbone", lr=lr, augment=False),
@@ -64,10 +65,27 @@ def frozen_names(parts: Iterable[str], freeze: str) -> list[str]:
     if freeze not in names:
         raise InputError(
             f"the network has no stage called {freeze!r}",
-            "--freeze, train.freeze or a phase's freeze",
+            PLACES,
             f"one of none, backbone, {', '.join(names)}",
         )
     return names[: names.index(freeze) + 1]
+
+
+def check_freeze(model: nn.Module, what: str) -> None:
+    """Find out whether ``freeze`` would hold anything still.
+
+    Raises:
+        InputError: there is no such stage, or nothing to train up to it.
+    """
+    parts = parts_of(model)
+    names = frozen_names(parts, what)
+    trainable = [name for name, part in parts.items() if any(True for _ in part.parameters())]
+    if names and not set(names) & set(trainable):
+        raise InputError(
+            f"the network has nothing to hold still up to {what}",
+            PLACES,
+            f"one of none, backbone, {', '.join(trainable)}",
+        )
 
 
 def freeze(model: nn.Module, what: str) -> list[nn.Module]:
@@ -114,7 +132,12 @@ def enter_phase(state: TrainingState, phase: PhaseSettings, settings: OptimizerS
 
 
 def next_phase(state: TrainingState, phases: Sequence[PhaseSettings], settings: OptimizerSettings) -> None:
-    """Go on to the phase after the state's."""
+    """Go on to the phase after the state's.
+
+    What it holds still works with the statistics of the first process, as after a resume: until here each
+    process had its own.
+    """
+    state.processes.align(state.model.buffers())
     state.phase += 1
     state.phase_epoch, state.phase_step, state.stale = state.epoch, state.step, 0
     enter_phase(state, phases[state.phase], settings)
@@ -127,7 +150,7 @@ def describe_phase(state: TrainingState, phases: Sequence[PhaseSettings]) -> str
     moving = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
     still = f", held still: {_still(phase.freeze)}" if phase.freeze != "none" else ""
     return (
-        f"phase {state.phase + 1} of {len(phases)}: {phase.epochs} epochs, "
+        f"phase {state.phase + 1} of {len(phases)}: {phase.epochs} epoch{'s' if phase.epochs > 1 else ''}, "
         f"{moving:,} of {total:,} parameters train, lr {phase.lr:g}{still}"
     )
 

@@ -137,3 +137,49 @@ def test_a_run_disputes_a_digit_in_the_wrong_folder(run_cli, digits_run, tmp_pat
     assert disputed[0]["pictures"] == [{"name": f"7/{path.name}", "split": "all", "class": "7"}]
     assert disputed[0]["classes"] == [best.label]
     assert disputed[0]["score"] == pytest.approx(best.score, abs=1e-3)
+
+
+def test_of_many_copies_those_are_shown_that_lie_in_different_splits(run_cli, faulty):
+    for i in range(8):
+        shutil.copy(faulty / "train/dog/0.png", faulty / f"train/dog/again{i}.png")
+    lines = run_cli("data", "audit", faulty).out.splitlines()
+    place = lines.index("leak: the same picture in two splits")
+    assert lines[place + 2 : place + 6] == [
+        "    train/dog/0.png",
+        "    test/dog/leak.png",
+        "    train/dog/again0.png",
+        "    ... and 7 more pictures",
+    ]
+
+
+@pytest.mark.parametrize("name", ["train/dog/phone.jpg", "train/dog/phone.heic"])
+def test_what_a_phone_saved_as_heic_is_called_that_or_is_to_be_converted(run_cli, faulty, name):
+    write_files(faulty, {name: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)})
+    lines = run_cli("data", "audit", faulty).out.splitlines()
+    (line,) = [place for place, text in enumerate(lines) if text.startswith(f"  {name}: ")]
+    advice = next(text for text in lines[line:] if text.startswith("  try: "))
+    assert ("HEIC" if name.endswith("jpg") else ".heic") in lines[line]
+    assert "JPEG" in advice or "convert" in advice
+
+
+def test_a_network_that_disputes_most_labels_is_itself_doubted(run_cli, digits_run, tmp_path):
+    for path in write_digits(tmp_path / "in", range(100)):
+        other = tmp_path / "digits" / str((int(path.parent.name) + 1) % 10) / path.name
+        other.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(other)
+    outcome = run_cli("data", "audit", tmp_path / "digits", "--run", digits_run.path, "--json")
+    result = json.loads(outcome.out)
+    share = result["found"]["label"] / 100
+    assert share > 0.5
+    (note,) = result["notes"]
+    assert note.startswith(f"the network disputes {share:.0%} of the labels")
+
+
+def test_a_flag_in_the_advice_of_the_page_stays_in_one_piece(run_cli, faulty, tmp_path):
+    for path in (faulty / "train/cat").iterdir():
+        path.unlink()
+    files = {f"train/cat/{i}.png": encode(smooth_pixels(40, 50, seed=100 + i), "PNG") for i in range(1)}
+    files |= {f"train/dog/{i}.png": encode(smooth_pixels(40, 50, seed=200 + i), "PNG") for i in range(9)}
+    write_files(faulty, files)
+    run_cli("data", "audit", faulty, "--html", tmp_path / "audit.html", "--near", "1")
+    assert "<code>--sampling balanced</code>" in (tmp_path / "audit.html").read_text(encoding="utf-8")

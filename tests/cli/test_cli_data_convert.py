@@ -23,7 +23,8 @@ def test_convert_writes_a_set_that_is_loaded_again_and_says_what_it_wrote(run_cl
     before = contents(shapes)
     outcome = run_cli("data", "convert", shapes, tmp_path / "out", "--to", to)
     assert (outcome.code, outcome.err) == (0, "")
-    assert f"{tmp_path / 'out'}: {to}\n20 all; 2 classes, " in outcome.out
+    assert f"{tmp_path / 'out'}: {to}\n20 pictures; 2 classes, " in outcome.out
+    assert outcome.out.splitlines()[-1] == f"striate train {tmp_path / 'out'}"
     assert counts(load_data(tmp_path / "out")) == {"all": 20}
     assert contents(shapes) == before
 
@@ -49,9 +50,6 @@ def test_convert_says_in_json_what_it_left_out(run_cli, shapes, tmp_path):
     done = run_cli("data", "convert", shapes, tmp_path / "out", "--to", "tar-shards", "--json")
     facts = json.loads(done.out)
     assert facts["splits"] == {"all": 20}
-    assert [name for name, _ in facts["left_out"]] == sorted(name for name, _ in facts["left_out"])[
-        :7
-    ] or True
     assert {name for name, _ in facts["left_out"]} == {f"disc/bad{i}.jpg" for i in range(7)}
     assert facts["files"] == len(list((tmp_path / "out").iterdir()))
     plain = run_cli("data", "convert", shapes, tmp_path / "plain", "--to", "tar-shards").out
@@ -116,3 +114,20 @@ def test_a_folder_that_is_not_empty_is_refused(run_cli, shapes, tmp_path, comman
     assert outcome.code == 2
     assert "there is something already" in outcome.err
     assert contents(tmp_path / "out").keys() == {str(tmp_path / "out"), str(tmp_path / "out" / "mine.txt")}
+
+
+def test_a_set_without_splits_has_no_split_to_convert_and_is_told_how_to_get_one(run_cli, shapes, tmp_path):
+    arguments = ("data", "convert", shapes, tmp_path / "out", "--to", "image-folder", "--split", "val")
+    outcome = run_cli(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.splitlines()[-1] == "  try: striate data split gives them splits"
+
+
+def test_one_split_alone_is_not_proposed_for_training(run_cli, shapes, tmp_path):
+    assert (
+        run_cli("data", "split", shapes, tmp_path / "split").out.splitlines()[-1].startswith("striate train")
+    )
+    out = tmp_path / "test"
+    outcome = run_cli("data", "convert", tmp_path / "split", out, "--to", "image-folder", "--split", "test")
+    assert outcome.code == 0
+    assert "striate train" not in outcome.out

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from small_data import contents
 
 import striate
+from striate.cli.progress import TrainingProgress
 from striate.data.dataset import Dataset, Split
 from striate.learning_rate import Ramp, find_learning_rate
 
@@ -123,8 +125,12 @@ def accuracies(out: Path, data: str | Dataset, settings: dict) -> tuple[float, f
 
 @pytest.mark.parametrize(
     "others",
-    [{}, {"optimizer.name": "sgd", "optimizer.lr": 0.1, "optimizer.weight_decay": 5e-4}],
-    ids=["adamw", "sgd"],
+    [
+        pytest.param({}, id="adamw", marks=pytest.mark.slow),
+        pytest.param(
+            {"optimizer.name": "sgd", "optimizer.lr": 0.1, "optimizer.weight_decay": 5e-4}, id="sgd"
+        ),
+    ],
 )
 def test_the_suggestion_trains_as_well_as_a_learning_rate_chosen_by_hand(tmp_path, others):
     own, suggested = accuracies(tmp_path, "digits", FP32 | {"train.epochs": 4} | others)
@@ -132,6 +138,7 @@ def test_the_suggestion_trains_as_well_as_a_learning_rate_chosen_by_hand(tmp_pat
     assert suggested > own - 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (Path(os.environ.get("STRIATE_DATA", "")) / "fashion-mnist").is_dir(),
     reason="STRIATE_DATA names no folder with fashion-mnist",
@@ -149,3 +156,36 @@ def test_the_suggestion_trains_as_well_on_pictures_of_clothes(tmp_path):
     own, suggested = accuracies(tmp_path, replace(whole, splits=splits), settings)
     assert own > 0.7
     assert suggested > own - 0.02
+
+
+def test_it_tests_a_run_that_starts_from_weights_and_says_so_in_the_command(run_cli, digits_run, tmp_path):
+    start = ("--weights", digits_run.path, "--freeze", "backbone")
+    plot = ("--plot", tmp_path / "a.png")
+    outcome = run_cli("find-lr", "digits", *start, "--set", "train.precision=fp32", *plot, "--json")
+    assert outcome.code == 0, outcome.err
+    result = json.loads(outcome.out)
+    assert result["losses"][0] < 1.5  # of a network that knows the digits
+    expected = (
+        f"striate train digits --weights {digits_run.path} --freeze backbone --set train.precision=fp32"
+    )
+    assert result["command"].startswith(f"{expected} --lr ")
+
+
+def test_a_first_phase_with_its_own_rate_is_where_the_suggestion_belongs(run_cli, tmp_path):
+    recipe = tmp_path / "phases.toml"
+    recipe.write_text('[model]\nname = "lenet5"\n[[train.phases]]\nepochs = 1\nlr = 1e-3\n')
+    outcome = run_cli("find-lr", "digits", "--config", recipe, "--plot", tmp_path / "a.png")
+    assert outcome.code == 0, outcome.err
+    suggestion, _, hint, command = outcome.out.splitlines()[-4:]
+    assert f"write lr = {suggestion.split()[1]} there" in hint
+    assert command == f"striate train digits --config {recipe}"
+
+
+def test_ctrl_c_where_nothing_is_to_be_saved_says_stopped_and_leaves_nothing(run_cli, tmp_path, monkeypatch):
+    def interrupt(progress, *arguments):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(TrainingProgress, "reading", interrupt)
+    outcome = run_cli("find-lr", "digits", *QUICK, "--plot", tmp_path / "a.png")
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", "stopped\n")
+    assert not list(tmp_path.iterdir())

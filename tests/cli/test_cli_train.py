@@ -89,6 +89,7 @@ def test_json_is_all_that_is_printed_and_progress_goes_to_standard_error(run_cli
     start, epoch = outcome.err.splitlines()
     assert start == "lenet5 on digits (1,348 train, 269 val, 180 test), fp32 on cpu"
     assert epoch.startswith("epoch   1/1   train loss ")
+    assert len(epoch) <= 80 - len("0")  # a loss may have a digit more
 
 
 def test_without_out_the_run_is_named_after_data_and_network(run_cli, tmp_path, monkeypatch):

@@ -9,16 +9,28 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from small_data import contents
 
 pytest.importorskip("optuna", reason="the extra tune is not installed")
 
 import striate
-from striate.cli.progress import TrainingProgress
+from striate.cli.progress import TrainingProgress, fold
+from striate.cli.tune import short_names
 from striate.tune.record import read_trials
 
 SPACE = ("--space", "optimizer.lr=1e-4:1e-1:log", "--space", "augment.shift=0:0.2")
-QUICK = ("--model", "lenet5", "--epochs", "1", "--set", "train.precision=fp32", *SPACE)
+QUICK = (
+    "--model",
+    "lenet5",
+    "--epochs",
+    "1",
+    "--set",
+    "train.precision=fp32",
+    "--set",
+    "data.per_class=20",
+    *SPACE,
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -82,7 +94,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(run_cli, tmp_pat
     def interrupt(progress, state, loss):
         nonlocal steps
         steps += 1
-        if steps == 30:  # in the second trial
+        if steps == 6:  # in the second trial
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
@@ -104,7 +116,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(run_cli, tmp_pat
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_killed_trial_has_failed_and_the_same_command_goes_on(run_cli, tmp_path):
     out = tmp_path / "study"
-    arguments = ["tune", "digits", *QUICK, "--epochs", "4", "--trials", "2", "--out", str(out)]
+    arguments = ["tune", "digits", *QUICK, "--epochs", "40", "--trials", "2", "--out", str(out)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-m", "striate", *arguments], env=environment, stderr=subprocess.DEVNULL
@@ -134,3 +146,24 @@ def test_a_study_of_something_else_is_refused_and_stays_as_it_is(run_cli, tmp_pa
     assert "train.seed = 0, now it is 7" in outcome.err
     assert contents(out) == before
     assert striate.load_run(out / "trial-0001").config.recipe.train.seed == 0
+
+
+def test_the_help_names_the_extra_in_full(run_cli):
+    assert "pip install 'striate[tune]'" in run_cli("tune", "--help").out
+
+
+def test_settings_are_called_by_their_last_name_unless_two_share_it():
+    assert short_names(["optimizer.lr", "augment.shift"]) == {"optimizer.lr": "lr", "augment.shift": "shift"}
+    assert short_names(["optimizer.name", "model.name"]) == {
+        "optimizer.name": "optimizer.name",
+        "model.name": "model.name",
+    }
+
+
+def test_a_long_line_is_folded_between_words_in_a_terminal_and_whole_in_a_log():
+    line = "trial   2/20   88.48 %   " + "  ".join(f"setting_{i}=1.5e-05" for i in range(6))
+    folded = fold(line, Console(force_terminal=True, width=80))
+    assert len(folded.splitlines()) == 2
+    assert max(map(len, folded.splitlines())) <= 80
+    assert folded.split() == line.split()
+    assert fold(line, Console(force_terminal=False, width=80)) == line

@@ -103,7 +103,11 @@ def faulty_pixels() -> dict[str, bytes]:
     )
     cut = {f"cut_{name}": good[name][: len(good[name]) * 9 // 10] for name in names}
     floats = np.full((8, 8), 300.0, dtype=np.float32)
-    return cut | {"floats_up_to_300.tif": encode(floats, "TIFF")}
+    return cut | {
+        "floats_up_to_300.tif": encode(floats, "TIFF"),
+        "ends_in_zeros.png": good["colour.png"][:1500] + bytes(len(good["colour.png"]) - 1500),
+        "without_end.gif": good["colour.gif"][:-1],
+    }
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> list[Path]:

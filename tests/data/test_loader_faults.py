@@ -2,6 +2,7 @@
 stopped or in an endless loop."""
 
 import ctypes
+import errno
 import faulthandler
 import multiprocessing
 import os
@@ -93,6 +94,26 @@ def children_of(process: int) -> set[int]:
 
 def batches_of(pictures: Pictures) -> list[Tensor]:
     return [batch.images for batch in Loader(pictures, 4).batches()]
+
+
+def test_a_worker_that_cannot_be_started_is_an_error_and_none_is_left(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, _ = prepare_pictures(split, RGB, NOTHING_FITS, 2)
+    kind, started = multiprocessing.get_context().Process, []
+    start = kind.start
+
+    def refuse_the_second(process: multiprocessing.Process) -> None:
+        started.append(process)
+        if len(started) == 2:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        start(process)
+
+    monkeypatch.setattr(kind, "start", refuse_the_second)
+    with pytest.raises(RunError, match=r"cannot be started: Resource temporarily unavailable") as caught:
+        batches_of(pictures)
+    assert (caught.value.where, caught.value.what_to_do) == ("2 workers", "give fewer, or none: --workers 0")
+    assert children_of(os.getpid()) == set()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -247,6 +268,7 @@ def test_a_run_that_is_stopped_as_a_whole_and_goes_on_is_no_fault(split: Split, 
     assert assert_all_end(process, workers) == ""
 
 
+@pytest.mark.slow  # each imports torch anew
 def test_workers_that_are_no_forks_read_the_same(split: Split, tmp_path: Path) -> None:
     code = (
         "import multiprocessing; multiprocessing.set_start_method('spawn'); "

@@ -33,6 +33,8 @@ from striate.data.dataset import ArchiveImages, FolderImages, Images, JoinedImag
 from striate.data.images import decode_image
 from striate.data.loader import Loader, MemoryPictures, Pictures, StreamedPictures, prepare_pictures
 from striate.data.picture_cache import PictureCache
+from striate.data.picture_packs import Place
+from striate.data.places import Places
 from striate.data.preprocessing import Preprocessing
 from striate.errors import InputError
 
@@ -567,6 +569,39 @@ def test_a_full_pack_is_followed_by_another(
     for _ in range(2):
         assert torch.equal(pixels_of(prepared(split)), decoded(split))
         assert 3 <= len(pack_files(folder, ".pixels")) <= 6
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux tells them")
+def test_any_number_of_packs_needs_no_open_files(
+    split: Split, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_cache, "MAX_PACK_BYTES", 1)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    pictures = prepared(split)
+    assert torch.equal(pixels_of(pictures), decoded(split))
+    assert len(pack_files(folder, ".pixels")) == 12  # one for each that is not there twice
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_places_keep_every_number_whole() -> None:
+    places = Places(5)
+    rows = {
+        3: (Place("b", 2**45, 70_000, 3, 224, 2**31), (2**40, 10**18, -1, 2**64 - 1)),
+        1: (Place("a", 0, 1, 1, 1, 1), (0, 0, 0, 0)),
+        4: (Place("b", 5, 6, 7, 8, 9), (1, -(10**15), 2, 2**63)),
+    }
+    for index, (place, stamp) in rows.items():
+        places.put(index, place, stamp)
+    assert list(places) == [1, 3, 4]
+    assert len(places) == 3
+    for index, (place, stamp) in rows.items():
+        assert places[index] == place
+        assert places.has_stamp(index, stamp)
+        assert not places.has_stamp(index, (*stamp[:3], stamp[3] ^ 1))
+    places.set_stamp(3, (1, 2, 3, 4))
+    assert places.has_stamp(3, (1, 2, 3, 4))
+    places.forget(3)
+    assert (3 in places, 1 in places, 0 in places) == (False, True, False)
 
 
 @contextmanager

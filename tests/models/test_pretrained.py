@@ -480,6 +480,32 @@ def test_weights_of_the_classes_asked_for_are_all_kept(tmp_path: Path) -> None:
         create_model(NAME, weights=tmp_path / "seven.pth")
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("vgg11", {"width": 0.05}),
+        ("googlenet", {"width": 0.1, "auxiliary": True}),
+        ("xception", {"width": 0.05}),
+        ("resnet20", {"width": 0.25}),
+        ("capsnet", {"width": 0.05}),  # its classes lie behind capsules, in head and decoder
+        ("capsnet", {"width": 0.05, "decoder": False}),
+    ],
+)
+def test_any_network_goes_on_with_its_own_weights_and_with_other_classes(
+    tmp_path: Path, name: str, arguments: dict[str, Any]
+) -> None:
+    file = tmp_path / "weights.safetensors"
+    own = create_model(name, 4, **arguments).state_dict()
+    save_file(own, file)
+    same = create_model(name, 4, weights=file, **arguments).state_dict()
+    assert all(torch.equal(same[key], value) for key, value in own.items())
+    for classes in (2, 4, 9):
+        fresh = create_model(name, classes, weights=file, fresh_head=True, **arguments).state_dict()
+        kept = {key for key, value in own.items() if torch.equal(fresh[key], value)}
+        assert all("head" in key or key == "decoder.0.weight" for key in own.keys() - kept)
+        assert own.keys() - kept, "the head is new"
+
+
 # What is wrong with files
 
 
@@ -726,6 +752,7 @@ def test_one_command_goes_from_published_weights_to_a_trained_run(
     publish: Any, site: Site, cache: Path, run_cli: Any, tmp_path: Path
 ) -> None:
     """Download, checksum, conversion, another head, two phases."""
+    keras.utils.clear_session()  # it numbers the unnamed shortcuts from the start of the session
     keras.utils.set_random_seed(0)
     peer = keras.applications.Xception(weights=None)
     content = write_h5(peer, tmp_path / "a.h5").read_bytes()
@@ -738,7 +765,7 @@ def test_one_command_goes_from_published_weights_to_a_trained_run(
     assert site.asked == [file_name]
     lines = outcome.err.splitlines()
     assert [line.partition(",")[0] for line in lines if line.startswith("phase")] == [
-        "phase 1 of 2: 1 epochs",
+        "phase 1 of 2: 1 epoch",
         "phase 2 of 2: 2 epochs",
     ]
     config = read_config(tmp_path / "run")

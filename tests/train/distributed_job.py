@@ -23,11 +23,13 @@ from torch.distributed.tensor import DTensor
 from striate.errors import InputError, ReportedError
 from striate.files import read_tensors, write_tensors
 from striate.layers.synchronized_batch_norm import synchronize_batch_norm
-from striate.recipe import OptimizerSettings
+from striate.recipe import OptimizerSettings, PhaseSettings
+from striate.train.checkpoint import TrainingState
 from striate.train.distributed import Processes, join_processes, restarted, seed_step
 from striate.train.ema import ExponentialMovingAverage
 from striate.train.optimizer import build_optimizer, clip_gradients
 from striate.train.replicas import gather_whole, gradients_summed, like, replicate, shard, unfuse
+from striate.train.transfer import next_phase
 
 BATCH = 13  # not divisible by 2, 3 or 4
 ALONE = Processes()
@@ -217,6 +219,21 @@ def disagreement(processes: Processes, **options: Any) -> float:
     return float((every.amax(0) - every.amin(0)).max())
 
 
+def buffers_apart(processes: Processes) -> dict[str, float]:
+    """The largest difference of running statistics between processes, before and after a phase's border."""
+    training = Training(processes).run(2)
+    state = TrainingState(training.model, training.optimizer, processes=processes)
+
+    def spread() -> float:
+        values = torch.cat([b.double().reshape(-1) for b in training.model.buffers()])
+        every = processes.gather_rows(values[None])
+        return float((every.amax(0) - every.amin(0)).max())
+
+    before = spread()
+    next_phase(state, [PhaseSettings(epochs=1), PhaseSettings(epochs=1, freeze="stage1")], training.settings)
+    return {"before": before, "after": spread()}
+
+
 def after_freezing(processes: Processes, sharded: bool = False) -> dict[str, Tensor]:
     """The state where the stem and a stage are held still for two steps, between others."""
     training = Training(processes, norm=False, sharded=sharded, optimizer="sgd").run(2)
@@ -316,6 +333,7 @@ def laws(folder: Path) -> None:
                 "batch norm": batch_norm_distances(processes),
                 "disagreement": disagreement(processes),
                 "distance from parts": distance_from_parts(processes),
+                "buffers apart": buffers_apart(processes),
             }
             ways = {"plain": {}, "synchronized": {"synchronized": True}, "sharded": {"sharded": True}}
             for way, options in ways.items():

@@ -27,6 +27,7 @@ from striate.train.replicas import replicate, shard
 JOB = Path(__file__).with_name("distributed_job.py")
 ROOT = Path(__file__).parents[2]
 LONGEST = 300  # seconds; far more than it takes, and a job that hangs is seen
+pytestmark = pytest.mark.xdist_group("distributed laws")  # one process starts the jobs
 sizes = pytest.mark.parametrize("size", ["2", "3", "4"])
 
 
@@ -108,6 +109,13 @@ def test_all_processes_have_the_same_weights_to_the_last_bit(laws, size):
 @sizes
 def test_a_part_is_to_a_process_what_a_micro_batch_is_to_one_process(laws, size):
     assert laws[size]["distance from parts"] <= 1e-5
+
+
+@sizes
+def test_what_a_phase_holds_still_has_the_same_statistics_in_all_processes(laws, size):
+    apart = laws[size]["buffers apart"]
+    assert apart["before"] > 0  # each had those of its own parts
+    assert apart["after"] == 0
 
 
 @sizes

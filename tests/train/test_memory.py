@@ -10,6 +10,7 @@ from striate.errors import RunError
 from striate.recipe import OptimizerSettings
 from striate.samples import Batch, Frame
 from striate.tasks.classification import ClassificationTask
+from striate.train import loop
 from striate.train.checkpoint import TrainingState
 from striate.train.ema import ExponentialMovingAverage
 from striate.train.loop import StepSettings, predict_batches, train_one_epoch
@@ -175,6 +176,15 @@ def test_a_validation_batch_that_does_not_fit_is_computed_in_parts(limit, mirror
         return [outputs["logits"] for _, outputs, _ in found]
 
     torch.testing.assert_close(predicted(limit), predicted(10), rtol=1e-6, atol=1e-7)
+
+
+def test_processes_that_share_out_a_network_do_not_try_a_validation_batch_again(monkeypatch):
+    """The others would wait for this one's next step, and this one for their part of the parameters."""
+    monkeypatch.setattr(loop, "is_shard", lambda tensor: True)
+    batch = Batch(torch.randn(10, 4, 3), torch.zeros(10).long(), torch.arange(10), ["a"] * 10, [Frame(4, 3)])
+    task = ClassificationTask(("a", "b"))
+    with pytest.raises(RunError, match="a process ran out of memory"):
+        list(predict_batches(Classes(4), task, [batch], lambda batch: batch.images, "fp32"))
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("could not create a primitive")])

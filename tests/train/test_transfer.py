@@ -13,6 +13,7 @@ from striate.train.checkpoint import TrainingState
 from striate.train.loop import train_mode
 from striate.train.optimizer import build_optimizer, set_learning_rate
 from striate.train.transfer import (
+    check_freeze,
     choose_phases,
     describe_phase,
     enter_phase,
@@ -22,6 +23,7 @@ from striate.train.transfer import (
     rate_factors,
 )
 
+SLIM = {"width": 0.05}
 NAMES = ["stem", "stage1", "stage2", "stage3"]
 ADAM = OptimizerSettings(name="adamw", lr=0.01, weight_decay=0.1)
 
@@ -59,6 +61,16 @@ def test_a_stage_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(InputError, match="no stage called 'stage9'") as caught:
         frozen_names(NAMES, "stage9")
     assert caught.value.what_to_do == "one of none, backbone, stem, stage1, stage2, stage3"
+
+
+def test_a_stage_without_anything_to_train_is_refused_where_nothing_else_is_held_still():
+    """VGG has no stem to speak of, LeNet-5 pools in stage1."""
+    vgg, lenet = (Classifier(create_model(name, 3, **o)) for name, o in (("vgg11", SLIM), ("lenet5", {})))
+    with pytest.raises(InputError, match="nothing to hold still up to stem") as caught:
+        check_freeze(vgg, "stem")
+    assert caught.value.what_to_do == "one of none, backbone, stage1, stage2, stage3, stage4, stage5"
+    for model, what in ((vgg, "stage1"), (vgg, "none"), (lenet, "stage1"), (lenet, "backbone")):
+        check_freeze(model, what)
 
 
 def test_random_weights_get_one_phase_and_others_two():
