@@ -38,7 +38,9 @@ def flowers() -> Dataset:
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("compact_cifar", {"train.epochs": 3, "model.arguments": {"width": 0.5}}),  # slim, to be quick
+        pytest.param(
+            "compact_cifar", {"train.epochs": 3, "model.arguments": {"width": 0.5}}, marks=pytest.mark.slow
+        ),
         ("resnet20", {"train.epochs": 4}),
     ],
 )

@@ -146,6 +146,7 @@ def test_a_job_goes_from_four_processes_to_three_to_two_to_one(job, tmp_path):
     assert distance(read_tensors(path)[0], alone) <= 1e-5
 
 
+@pytest.mark.slow  # tests/test_distributed_runs.py does so with the command line
 def test_a_job_of_which_a_process_is_killed_restarts_and_goes_on_exactly(tmp_path):
     result = torchrun(2, "elastic", tmp_path, max_restarts=1)
     assert result.returncode == 0, result.stderr
@@ -153,6 +154,7 @@ def test_a_job_of_which_a_process_is_killed_restarts_and_goes_on_exactly(tmp_pat
     assert found == {"began": 2, "unlike": 0, "restarted": True}
 
 
+@pytest.mark.slow  # tests/test_distributed_runs.py does so with the command line
 def test_a_job_that_may_not_restart_ends_and_leaves_no_process(tmp_path):
     result = torchrun(2, "elastic", tmp_path)
     assert result.returncode != 0
