@@ -71,6 +71,7 @@ def field_after(
 
 
 def convolution(field: Field, args: Sequence[Any], result: Tensor) -> Field:
+    """Convolutions, transposed ones too."""
     kernel, stride, dilation, transposed = args[1].shape[2:], args[3], args[5], args[6]
     axes = len(field.size)
     if len(kernel) != axes:  # along something else than the picture
@@ -85,6 +86,7 @@ def convolution(field: Field, args: Sequence[Any], result: Tensor) -> Field:
 
 
 def pooling(field: Field, args: Sequence[Any], result: Tensor) -> Field:
+    """Average pooling."""
     axes = len(field.size)
     kernel = per_axis(args[1], axes)
     stride = per_axis(args[2], axes) if len(args) > 2 and args[2] else kernel
@@ -92,6 +94,7 @@ def pooling(field: Field, args: Sequence[Any], result: Tensor) -> Field:
 
 
 def max_pooling(field: Field, args: Sequence[Any], result: Tensor) -> Field:
+    """Max pooling, dilated too."""
     dilation = per_axis(args[4] if len(args) > 4 else 1, len(field.size))
     kernel = per_axis(args[1], len(field.size))
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
@@ -99,6 +102,7 @@ def max_pooling(field: Field, args: Sequence[Any], result: Tensor) -> Field:
 
 
 def adaptive_pooling(field: Field, args: Sequence[Any], result: Tensor) -> Field:
+    """Pooling to a given size: the largest of its windows."""
     axes = len(field.size)
     sizes = list(zip(args[0].shape[-axes:], result.shape[-axes:], strict=True))  # (before, after)
     whole = [axis for axis, (n, m) in enumerate(sizes) if m == 1 < n]
@@ -108,6 +112,7 @@ def adaptive_pooling(field: Field, args: Sequence[Any], result: Tensor) -> Field
 
 
 def reduction(field: Field, args: Sequence[Any], result: Tensor) -> Field:
+    """Sums and means over axes: over one of the picture's, all of it is seen."""
     x, axes = args[0], len(field.size)
     if x.ndim < axes + 2:  # the axes of the picture are gone already
         return field
@@ -118,22 +123,27 @@ def reduction(field: Field, args: Sequence[Any], result: Tensor) -> Field:
 
 
 def norm_reduction(field: Field, args: Sequence[Any], result: Tensor) -> Field:
+    """A norm over axes."""
     return reduction(field, (args[0], *args[2:3]), result)  # args[1] is the norm's order
 
 
 def dense(field: Field, args: Sequence[Any], result: Tensor) -> Field:
+    """Every output sees the whole picture."""
     return field.whole(range(len(field.size)))
 
 
 def repetition(field: Field, args: Sequence[Any], result: Tensor) -> Field:
+    """Nearest neighbours: one pixel each."""
     return resampling(field, args[0], result, between=1)
 
 
 def interpolation(field: Field, args: Sequence[Any], result: Tensor) -> Field:
+    """Linear interpolation: between two pixels along each axis."""
     return resampling(field, args[0], result, between=2)
 
 
 def cubic_interpolation(field: Field, args: Sequence[Any], result: Tensor) -> Field:
+    """Cubic interpolation: between four pixels along each axis."""
     return resampling(field, args[0], result, between=4)
 
 

@@ -110,6 +110,7 @@ def is_spread(x: Tensor) -> bool:
 
 
 def in_place(x: Tensor, *others: Any) -> Tensor | None:
+    """The result of arithmetic that overwrites ``x``."""
     spread = 0 in x.stride()  # which cannot be written to
     return x if x.is_floating_point() and not spread and all(fits(other, x) for other in others) else None
 
@@ -135,14 +136,17 @@ def fits(other: Any, x: Tensor) -> bool:
 
 
 def as_second(gradient: Tensor, x: Tensor, *others: Any) -> Tensor | None:
+    """The result of a derivative that has the form of the saved ``x``."""
     return as_first(x, gradient, *others) if x.shape == gradient.shape else None
 
 
 def contiguous(x: Tensor, *others: Any) -> Tensor | None:
+    """A tensor of the shape of ``x``, with its numbers in order."""
     return torch.empty(x.shape, dtype=x.dtype, device="meta") if x.is_floating_point() else None
 
 
 def reduction(x: Tensor, dims: Any = None, keepdim: bool = False) -> Tensor | None:
+    """Sums and means over axes."""
     if (dims is not None and not isinstance(dims, list | tuple)) or not x.is_floating_point():
         return None
     if any(not -x.ndim <= dim < x.ndim for dim in dims or ()):
@@ -155,6 +159,7 @@ def reduction(x: Tensor, dims: Any = None, keepdim: bool = False) -> Tensor | No
 
 
 def product(left: Tensor, right: Tensor, num_axes: int = 2) -> Tensor | None:
+    """A product of matrices, or of batches of them."""
     if not left.ndim == right.ndim == num_axes or left.dtype != right.dtype:
         return None
     if left.shape[-1] != right.shape[-2] or left.shape[:-2] != right.shape[:-2]:
@@ -163,6 +168,7 @@ def product(left: Tensor, right: Tensor, num_axes: int = 2) -> Tensor | None:
 
 
 def sum_and_product(bias: Tensor, left: Tensor, right: Tensor) -> Tensor | None:
+    """A product of matrices with something added."""
     result = product(left, right)
     return result if result is not None and fits(bias, result) else None
 
@@ -178,6 +184,7 @@ def convolution(
     output_padding: Sequence[int],
     groups: int,
 ) -> Tensor | None:
+    """Convolutions in two dimensions; others are left to PyTorch."""
     if transposed or x.ndim != 4 or x.dtype != weight.dtype or x.shape[1] != weight.shape[1] * groups:
         return None
     return windowed(x, weight.shape[0], weight.shape[2:], stride, padding, dilation)
@@ -186,6 +193,7 @@ def convolution(
 def convolution_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, bias_shape: Sequence[int] | None, *others: Any
 ) -> tuple[Tensor | None, ...]:
+    """The gradients of input, weights and bias, as far as they are wanted."""
     for_x, for_weight, for_bias = others[-1]
     return (
         like(x) if for_x else None,
@@ -202,6 +210,7 @@ def max_pool(
     dilation: Sequence[int] = (1, 1),
     ceil_mode: bool = False,
 ) -> tuple[Tensor, Tensor] | None:
+    """The largest of each window, and where it was."""
     if ceil_mode or x.ndim != 4 or not len(kernel) == len(padding) == len(dilation) == 2:
         return None
     largest = windowed(x, x.shape[1], kernel, stride or kernel, padding, dilation)
@@ -209,6 +218,7 @@ def max_pool(
 
 
 def max_pool_backward(gradient: Tensor, x: Tensor, *others: Any) -> Tensor:
+    """The gradient of the input."""
     return like(x)
 
 
@@ -233,12 +243,14 @@ def windowed(
 
 
 def batch_norm(x: Tensor, *others: Any) -> tuple[Tensor, ...] | None:
+    """Normalized maps, and the statistics that are kept for the backward pass."""
     if x.dtype != torch.float32:
         return None
     return (like(x), *(torch.empty(x.shape[1], device="meta") for _ in range(2)))
 
 
 def batch_norm_backward(gradient: Tensor, x: Tensor, weight: Any, *others: Any) -> tuple[Tensor, ...] | None:
+    """The gradients of input, scale and shift."""
     if x.dtype != torch.float32 or weight is None or not all(others[-1]):
         return None
     return like(x), like(weight), like(weight)

@@ -164,12 +164,15 @@ def feature_info(channels: tuple[int, ...]) -> list[FeatureInfo]:
 
 
 def alexnet_2012(**options: Any) -> AlexNet2012:
+    """The network of the 2012 paper, on two GPUs: two of its convolutions see half of the maps each."""
     return AlexNet2012(groups=2, **options)
 
 
 def alexnet_2012_ungrouped(**options: Any) -> AlexNet2012:
+    """The same on one GPU, with convolutions that see all maps."""
     return AlexNet2012(groups=1, **options)
 
 
 def alexnet(**options: Any) -> AlexNet:
+    """The slimmer network of 2014, without normalization, as torchvision has it."""
     return AlexNet(**options)

@@ -182,4 +182,5 @@ class CapsNet(Backbone):
 
 
 def capsnet(**options: Any) -> CapsNet:
+    """The network of the paper's figure 1."""
     return CapsNet(**options)

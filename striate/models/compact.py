@@ -79,8 +79,10 @@ class CompactCNN(Backbone):
 
 
 def compact_cnn(num_classes: int = 10, in_channels: int = 1, width: float = 1.0) -> CompactCNN:
+    """Three stages, for 28x28 pictures."""
     return CompactCNN((32, 64, 128, 256), num_classes, in_channels, width)
 
 
 def compact_cifar(**options: Any) -> CompactCNN:
+    """Three wider stages, for 32x32 pictures."""
     return CompactCNN((64, 128, 256, 512), **options)

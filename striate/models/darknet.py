@@ -133,8 +133,10 @@ class Darknet53(Backbone):
 
 
 def darknet19(**options: Any) -> Darknet19:
+    """19 convolutions, the network of YOLOv2."""
     return Darknet19((1, 3, 3, 5, 5), **options)
 
 
 def darknet53(**options: Any) -> Darknet53:
+    """53 layers with shortcuts, the network of YOLOv3."""
     return Darknet53((1, 2, 8, 8, 4), **options)

@@ -221,10 +221,12 @@ TODAY = Parts(
 
 
 def googlenet_2014(**options: Any) -> GoogLeNet:
+    """The network of the paper, with local response normalization."""
     return GoogLeNet(PAPER, **options)
 
 
 def googlenet(**options: Any) -> GoogLeNet:
+    """With batch normalization instead, as torchvision has it."""
     network = GoogLeNet(TODAY, **{"dropout": 0.2, **options})
     set_batch_norm_eps(network, 1e-3)
     return network

@@ -228,4 +228,5 @@ class InceptionV3(Backbone):
 
 
 def inception_v3(**options: Any) -> InceptionV3:
+    """The network as torchvision has it."""
     return InceptionV3(**options)

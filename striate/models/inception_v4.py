@@ -224,4 +224,5 @@ class InceptionV4(Backbone):
 
 
 def inception_v4(**options: Any) -> InceptionV4:
+    """The network of figure 9, as timm has it."""
     return InceptionV4(**options)

@@ -101,4 +101,5 @@ class MobileNet(Backbone):
 
 
 def mobilenet(**options: Any) -> MobileNet:
+    """The network of table 1."""
     return MobileNet(**options)

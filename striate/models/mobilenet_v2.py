@@ -127,4 +127,5 @@ class MobileNetV2(Backbone):
 
 
 def mobilenet_v2(**options: Any) -> MobileNetV2:
+    """The network of table 2."""
     return MobileNetV2(**options)

@@ -153,32 +153,40 @@ class ResNet(Backbone):
 
 
 def resnet18(**options: Any) -> ResNet:
+    """18 layers, units of two convolutions."""
     return ResNet(BasicUnit, (2, 2, 2, 2), **options)
 
 
 def resnet34(**options: Any) -> ResNet:
+    """34 layers, units of two convolutions."""
     return ResNet(BasicUnit, (3, 4, 6, 3), **options)
 
 
 def resnet50(**options: Any) -> ResNet:
+    """50 layers, units with a bottleneck."""
     return ResNet(BottleneckUnit, (3, 4, 6, 3), **options)
 
 
 def resnet101(**options: Any) -> ResNet:
+    """101 layers, units with a bottleneck."""
     return ResNet(BottleneckUnit, (3, 4, 23, 3), **options)
 
 
 def resnet152(**options: Any) -> ResNet:
+    """152 layers, units with a bottleneck."""
     return ResNet(BottleneckUnit, (3, 8, 36, 3), **options)
 
 
 def resnet50_v1(**options: Any) -> ResNet:
+    """50 layers, with the stride where the paper has it."""
     return ResNet(BottleneckUnitV1, (3, 4, 6, 3), **options)
 
 
 def resnet101_v1(**options: Any) -> ResNet:
+    """101 layers, with the stride where the paper has it."""
     return ResNet(BottleneckUnitV1, (3, 4, 23, 3), **options)
 
 
 def resnet152_v1(**options: Any) -> ResNet:
+    """152 layers, with the stride where the paper has it."""
     return ResNet(BottleneckUnitV1, (3, 8, 36, 3), **options)

@@ -99,8 +99,10 @@ class CifarResNet(Backbone):
 
 
 def resnet20(**options: Any) -> CifarResNet:
+    """Three units in each of three stages."""
     return CifarResNet(3, **options)
 
 
 def resnet56(**options: Any) -> CifarResNet:
+    """Nine units in each of three stages."""
     return CifarResNet(9, **options)

@@ -37,8 +37,10 @@ def add_squeeze_excitation(network: Inception) -> Inception:
 
 
 def se_googlenet(**options: Any) -> GoogLeNet:
+    """GoogLeNet with batch normalization, each module followed by a squeeze-and-excitation block."""
     return add_squeeze_excitation(googlenet(**options))
 
 
 def se_inception_v3(**options: Any) -> InceptionV3:
+    """Inception-v3, each module followed by a squeeze-and-excitation block."""
     return add_squeeze_excitation(inception_v3(**options))

@@ -180,24 +180,30 @@ class SENet(Backbone):
 
 
 def se_resnet18(**options: Any) -> SENet:
+    """ResNet-18, each unit with a squeeze-and-excitation block."""
     return SENet(SEBasicUnit, (2, 2, 2, 2), one_convolution, **options)
 
 
 def se_resnet34(**options: Any) -> SENet:
+    """ResNet-34, each unit with a squeeze-and-excitation block."""
     return SENet(SEBasicUnit, (3, 4, 6, 3), one_convolution, **options)
 
 
 def se_resnet50(**options: Any) -> SENet:
+    """ResNet-50, each unit with a squeeze-and-excitation block."""
     return SENet(SEBottleneckUnit, (3, 4, 6, 3), one_convolution, **options)
 
 
 def se_resnet101(**options: Any) -> SENet:
+    """ResNet-101, each unit with a squeeze-and-excitation block."""
     return SENet(SEBottleneckUnit, (3, 4, 23, 3), one_convolution, **options)
 
 
 def se_resnet152(**options: Any) -> SENet:
+    """ResNet-152, each unit with a squeeze-and-excitation block."""
     return SENet(SEBottleneckUnit, (3, 8, 36, 3), one_convolution, **options)
 
 
 def senet154(dropout: float = 0.2, **options: Any) -> SENet:
+    """The network that won in 2017: 154 layers, grouped convolutions, a stem of three."""
     return SENet(SEGroupedUnit, (3, 8, 36, 3), three_convolutions, dropout=dropout, **options)

@@ -103,32 +103,40 @@ class VGG(Backbone):
 
 
 def vgg11(**options: Any) -> VGG:
+    """Configuration A of the paper's table 1."""
     return VGG(convolution, (1, 1, 2, 2, 2), **options)
 
 
 def vgg13(**options: Any) -> VGG:
+    """Configuration B of the paper's table 1."""
     return VGG(convolution, (2, 2, 2, 2, 2), **options)
 
 
 def vgg16(**options: Any) -> VGG:
+    """Configuration D of the paper's table 1."""
     return VGG(convolution, (2, 2, 3, 3, 3), **options)
 
 
 def vgg19(**options: Any) -> VGG:
+    """Configuration E of the paper's table 1."""
     return VGG(convolution, (2, 2, 4, 4, 4), **options)
 
 
 def vgg11_bn(**options: Any) -> VGG:
+    """Configuration A, with batch normalization."""
     return VGG(normalized_convolution, (1, 1, 2, 2, 2), **options)
 
 
 def vgg13_bn(**options: Any) -> VGG:
+    """Configuration B, with batch normalization."""
     return VGG(normalized_convolution, (2, 2, 2, 2, 2), **options)
 
 
 def vgg16_bn(**options: Any) -> VGG:
+    """Configuration D, with batch normalization."""
     return VGG(normalized_convolution, (2, 2, 3, 3, 3), **options)
 
 
 def vgg19_bn(**options: Any) -> VGG:
+    """Configuration E, with batch normalization."""
     return VGG(normalized_convolution, (2, 2, 4, 4, 4), **options)

@@ -138,4 +138,5 @@ class Xception(Backbone):
 
 
 def xception(**options: Any) -> Xception:
+    """The network of figure 5, as Keras has it."""
     return Xception(**options)

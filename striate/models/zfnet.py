@@ -94,4 +94,5 @@ def overlapping_pool() -> nn.MaxPool2d:
 
 
 def zfnet(**options: Any) -> ZFNet:
+    """The network of figure 3."""
     return ZFNet(**options)

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from striate.errors import InputError
 from striate.files import make_folder, read_tensors, write_tensors
 from striate.train.distributed import Processes
 from striate.train.ema import ExponentialMovingAverage
-from striate.train.replicas import gather_whole, like, unfuse
+from striate.train.replicas import gather_whole, is_shard, like, unfuse
 
 
 @dataclass
@@ -114,7 +113,7 @@ def load_checkpoint(
     if facts["optimizer"] != type(state.optimizer).__name__:
         raise InputError(f"the checkpoint belongs to another optimizer: {facts['optimizer']}", path, MEND)
     _load_optimizer(state.optimizer, tensors, facts["param_groups"])
-    if isinstance(state.model, FSDPModule):
+    if any(map(is_shard, state.model.parameters())):
         unfuse(state.optimizer)  # what was saved may say otherwise
     _restore_random_states(tensors, facts["random"])
 

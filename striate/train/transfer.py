@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
 
 from striate.errors import InputError
 from striate.recipe import OptimizerSettings, PhaseSettings, TrainSettings
 from striate.train.checkpoint import TrainingState
 from striate.train.optimizer import build_optimizer
-from striate.train.replicas import unfuse
+from striate.train.replicas import is_shard, unfuse
 
 HEAD_SHARE = 0.25  # of all epochs, for the head alone
 FINE_TUNING = 0.1  # of the learning rate, for what was trained before (Yosinski 2014; 1/10 to 1/100 is usual)
@@ -120,7 +119,7 @@ def enter_phase(state: TrainingState, phase: PhaseSettings, settings: OptimizerS
     state.frozen = freeze(state.model, phase.freeze)
     before = state.optimizer.state
     state.optimizer = build_optimizer(state.model, settings, rate_factors(state.model, phase.stage_decay))
-    if isinstance(state.model, FSDPModule):
+    if any(map(is_shard, state.model.parameters())):
         unfuse(state.optimizer)
     kept = {p: before[p] for p in state.model.parameters() if p in before and p.requires_grad}
     for parameter, slots in kept.items():
