@@ -17,7 +17,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -119,23 +119,6 @@ class Processes:
         message = torch.frombuffer(bytearray(text or int(length)), dtype=torch.uint8)
         dist.broadcast(message, 0)
         return json.loads(message.numpy().tobytes())
-
-    def broadcast_tensors(self, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-        """The first process's tensors by name, one after the other on every process, on the CPU.
-
-        Those of the other processes are not looked at. Only the first one needs memory for all of them.
-        """
-        if self.size == 1:
-            yield from tensors.items()
-            return
-        kinds = {name: (str(t.dtype).removeprefix("torch."), list(t.shape)) for name, t in tensors.items()}
-        for name, (dtype, shape) in self.broadcast(kinds).items():
-            if self.is_first:
-                tensor = tensors[name].detach().cpu().contiguous()
-            else:
-                tensor = torch.empty(shape, dtype=getattr(torch, dtype))
-            dist.broadcast(tensor, 0)
-            yield name, tensor
 
     @torch.no_grad()
     def align(self, tensors: Iterable[Tensor]) -> None:

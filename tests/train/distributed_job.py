@@ -61,6 +61,17 @@ class Network(nn.Module):
         return self.head(x)
 
 
+def from_the_first(tensors: dict[str, Tensor], processes: Processes) -> dict[str, Tensor]:
+    """The first process's tensors on all: here they lie in memory, where training reads one file."""
+    kinds = {name: (str(t.dtype).removeprefix("torch."), list(t.shape)) for name, t in tensors.items()}
+    received = {}
+    for name, (dtype, shape) in processes.broadcast(kinds).items():
+        empty = torch.empty(shape, dtype=getattr(torch, dtype))
+        received[name] = tensors[name].detach().contiguous() if processes.is_first else empty
+        processes.align([received[name]])
+    return received
+
+
 class Training:
     """A few steps of a small network, written as the loop is, from the first step or from a saved state."""
 
@@ -94,7 +105,7 @@ class Training:
         self.settings = OptimizerSettings(name=optimizer, lr=0.01)
         self.optimizer = build_optimizer(self.model, self.settings)
         if saved is not None:
-            self.load(dict(processes.broadcast_tensors(saved)))
+            self.load(from_the_first(saved, processes))
         if sharded:
             unfuse(self.optimizer)
         self.network = self.model if sharded else replicate(self.model, processes)
@@ -284,7 +295,7 @@ def messages(processes: Processes) -> dict[str, Any]:
     """What one process sends to all, and all to all."""
     rank, size = processes.rank, processes.size
     tensors = {"a": torch.arange(6.0).view(2, 3).T, "b": torch.tensor(7), "c": torch.ones(2).bfloat16()}
-    got = dict(processes.broadcast_tensors(tensors if processes.is_first else {}))
+    got = from_the_first(tensors if processes.is_first else {}, processes)
     own = torch.full((2, 3, 2, 2), float(rank)).contiguous(memory_format=torch.channels_last)
     processes.align([own])
     return {
