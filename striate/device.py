@@ -28,7 +28,9 @@ def choose_device(name: str) -> torch.device:
 
 def to_input(images: Tensor) -> Tensor:
     """In the memory layout that convolutions like best."""
-    return images.contiguous(memory_format=torch.channels_last) if channels_last() else images
+    return images.contiguous(
+        memory_format=torch.channels_last if channels_last() else torch.contiguous_format
+    )
 
 
 def place_model(model: nn.Module, device: torch.device) -> nn.Module:

@@ -79,7 +79,7 @@ class StreamedPictures(Pictures):
         super().__init__([split.images.name(i) for i in survey.kept.tolist()], split.targets[survey.kept])
         self.images = split.images
         self.preprocessing = preprocessing
-        self.shape = preprocessing.channels, *preprocessing.size
+        self.shape = *preprocessing.size, preprocessing.channels  # as decoders write and convolutions read
         self.survey = survey
         self.notes = survey.notes
         self.cached = CachedReader(split.images, preprocessing, survey)
@@ -98,7 +98,7 @@ class StreamedPictures(Pictures):
                     images[absent], others = next(decoded)
                     for row, outcome in zip(absent, others, strict=True):
                         outcomes[row] = outcome
-                yield images, [_frame(outcome) for outcome in outcomes]
+                yield images.permute(0, 3, 1, 2), [_frame(outcome) for outcome in outcomes]
 
     def epoch_order(self, seed: int, epoch: int) -> Tensor:
         order = self.images.epoch_order(seed, epoch, self.survey.kept)
@@ -161,8 +161,8 @@ def prepare_pictures(
 def _read_into_memory(
     split: Split, preprocessing: Preprocessing, workers: int, timeout: float, progress: Progress
 ) -> tuple[Pictures, list[Fault]]:
-    shape = preprocessing.channels, *preprocessing.size
-    pixels = torch.empty(len(split), *shape, dtype=torch.uint8)
+    shape = *preprocessing.size, preprocessing.channels
+    pixels = torch.empty(len(split), preprocessing.channels, *preprocessing.size, dtype=torch.uint8)
     frames: list[Frame] = []
     kept: list[int] = []
     faults: list[Fault] = []
@@ -174,7 +174,7 @@ def _read_into_memory(
                 if isinstance(outcome, Fault):
                     faults.append(outcome)
                     continue
-                pixels[len(kept)] = image
+                pixels[len(kept)] = image.permute(2, 0, 1)
                 frames.append(outcome)
                 kept.append(index)
             progress(len(indices))

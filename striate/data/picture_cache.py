@@ -14,7 +14,6 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ from striate.data.picture_packs import (
 )
 from striate.data.preprocessing import Preprocessing
 
-FORMAT = 2  # of the packs; another number leaves older ones to be removed
+FORMAT = 3  # of the packs; another number leaves older ones to be removed
 BLOCK = 2**26  # bytes that a process writes before it looks again at what all packs take
 _BEGAN = time.time() - 1.0  # what this run uses it does not remove; clocks of file systems are coarse
 
@@ -86,7 +85,7 @@ class PictureCache:
         if place.pack not in self._maps:
             touch(self.folder / f"{place.pack}{PIXELS}")
         try:
-            found = checksum(digest, place, self.pixels(place).data.cast("B"))
+            found = checksum(digest, place, self._bytes(place).data)
         except OSError:  # another run has removed the pack, say
             return None
         if found != expected:
@@ -102,7 +101,7 @@ class PictureCache:
         """
         if self.closed:
             raise NotKept(self.closed)
-        pixels = scaled.contiguous().numpy().data.cast("B")
+        pixels = scaled.permute(1, 2, 0).contiguous().numpy().data.cast("B")
         try:
             self._reserve(len(pixels) + RECORD_BYTES)
             if self._writer is None or self._writer.size >= MAX_PACK_BYTES:
@@ -115,20 +114,14 @@ class PictureCache:
         return self.records[digest][0]
 
     def pixels(self, place: Place) -> NDArray[np.uint8]:
-        """The scaled picture at ``place``, uint8 (C, h, w), as it lies on disk.
+        """The scaled picture at ``place``, uint8 (h, w, C), as it lies on disk.
 
         Raises:
             OSError: the pack is not there any more, or cannot be read.
             DamagedRecord: the pack ends before it.
         """
-        shape = self.channels, place.scaled_height, place.scaled_width
-        end = place.offset + prod(shape)
-        pack = self._maps.get(place.pack)
-        if pack is None or len(pack) < end:  # it may have grown
-            pack = self._maps[place.pack] = _map_file(self.folder / f"{place.pack}{PIXELS}")
-        if len(pack) < end:
-            raise DamagedRecord
-        return pack[place.offset : end].reshape(shape)
+        shape = place.scaled_height, place.scaled_width, self.channels
+        return self._bytes(place).reshape(shape)
 
     def finish(self) -> None:
         """Nothing more is added or looked up by this process."""
@@ -145,9 +138,21 @@ class PictureCache:
     def expect(self, place: Place) -> None:
         """Have the system read what is at ``place`` from the disk while something else is done."""
         if hasattr(os, "posix_fadvise"):
-            length = self.channels * place.scaled_height * place.scaled_width
             with suppress(OSError), (self.folder / f"{place.pack}{PIXELS}").open("rb") as file:
-                os.posix_fadvise(file.fileno(), place.offset, length, os.POSIX_FADV_WILLNEED)
+                os.posix_fadvise(file.fileno(), place.offset, self._length(place), os.POSIX_FADV_WILLNEED)
+
+    def _bytes(self, place: Place) -> NDArray[np.uint8]:
+        """As ``pixels``, in one dimension."""
+        end = place.offset + self._length(place)
+        pack = self._maps.get(place.pack)
+        if pack is None or len(pack) < end:  # it may have grown
+            pack = self._maps[place.pack] = _map_file(self.folder / f"{place.pack}{PIXELS}")
+        if len(pack) < end:
+            raise DamagedRecord
+        return pack[place.offset : end]
+
+    def _length(self, place: Place) -> int:
+        return self.channels * place.scaled_height * place.scaled_width
 
     def _reserve(self, length: int) -> None:
         if self.allowance < length:

@@ -38,13 +38,13 @@ class Decoder:
         self.digests = digests
 
     def __call__(self, index: int, out: Tensor) -> Outcome:
-        """Put the pixels into ``out``, uint8 (C, H, W)."""
+        """Put the pixels into ``out``, uint8 (H, W, C)."""
         try:
             image = with_channels(self._image(index), self.preprocessing.channels)
             placed, frame = self.preprocessing.place(image)
         except InputError as error:
             return Fault(self.images.name(index), error.what)
-        out.copy_(placed)
+        out.copy_(placed.permute(1, 2, 0))
         return frame
 
     def _image(self, index: int) -> Tensor:
@@ -71,7 +71,7 @@ class CachedReader:
         self.survey = survey
 
     def __call__(self, index: int, out: NDArray[np.uint8]) -> Outcome:
-        """Put the pixels of a picture that is in the cache into ``out``, uint8 (C, H, W)."""
+        """Put the pixels of a picture that is in the cache into ``out``, uint8 (H, W, C)."""
         assert self.survey.cache
         try:
             self._check(index)
@@ -80,10 +80,10 @@ class CachedReader:
         place = self.survey.places[index]
         frame = self.preprocessing.frame(place.height, place.width)
         (rows, columns), (input_rows, input_columns) = self.preprocessing.windows(frame)
-        cut = self.survey.cache.pixels(place)[:, rows, columns]
+        cut = self.survey.cache.pixels(place)[rows, columns]
         if cut.shape != out.shape:
             out.fill(0)
-        out[:, input_rows, input_columns] = cut
+        out[input_rows, input_columns] = cut
         return frame
 
     def expect(self, indices: list[int]) -> None:

@@ -127,7 +127,7 @@ def test_cached_pictures_are_those_that_decoding_gives(
     for _ in range(2):
         (batch,) = Loader(prepared(split, preprocessing), 10).batches()
         assert torch.equal(batch.images, expected)
-        assert batch.images.is_contiguous()
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
         assert list(batch.frames) == frames
 
 
