@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from striate.errors import InputError, Interrupted, RunError
+from striate.errors import InputError, RunError
 
 # How long a message may wait for a process that is alive, such as the first one writing the report. One
 # that has died is noticed at once.
@@ -174,24 +174,24 @@ def join_processes() -> Iterator[Processes]:
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
         yield processes
         processes.wait()
-    except Interrupted:
-        atexit.register(_leave)  # all stop at the same step; the error itself holds on to the network
-        raise
-    except RuntimeError as error:
-        if not is_lost_connection(error):
+    except BaseException as error:
+        # Not before the end: the others would notice before this process could say what is wrong, and the
+        # error itself holds on to the network.
+        atexit.register(_leave)
+        if not (isinstance(error, RuntimeError) and is_lost_connection(error)):
             raise
         raise RunError(
             "another process of the job has ended or does not answer",
             f"process {processes.rank} of {processes.size}, counted from 0",
             "see what the process that ended first says, then resume the run",
         ) from error
-    # Not after an error: the others would notice before this process could say what is wrong.
     _leave()
 
 
 def _leave() -> None:
-    gc.collect()  # wrappers of networks hold on to the group, whose threads must end before the interpreter
-    dist.destroy_process_group()
+    if dist.is_initialized():
+        gc.collect()  # wrappers of networks hold on to the group, whose threads must end before Python does
+        dist.destroy_process_group()
 
 
 def name_this_start(store: Store, processes: Processes) -> str:
