@@ -182,7 +182,8 @@ def _announce(config: RunConfig, prepared: PreparedData, processes: Processes, d
     """What is about to be trained, and below it what a person should know of the pictures."""
     splits = ", ".join(f"{count:,} {name}" for name, count in config.data.splits.items())
     shared = f", {processes.size} processes" if processes.size > 1 else ""
-    line = f"{config.model} on {config.data.name} ({splits}), {config.precision} on {device}{shared}"
+    batches = f"{config.precision} on {device}, {config.recipe.train.batch_size} pictures a step{shared}"
+    line = f"{config.model} on {config.data.name} ({splits}), {batches}"
     notes = [f"{name}: {note}" for name, pictures in prepared.pictures.items() for note in pictures.notes]
     return "\n".join([line, *_origin(config.recipe), *notes])
 

@@ -87,7 +87,7 @@ def test_json_is_all_that_is_printed_and_progress_goes_to_standard_error(run_cli
     assert result["results"] == json.loads((tmp_path / "run" / "results.json").read_text())["results"]
     assert result["results"].keys() == {"val", "test"}
     start, epoch = outcome.err.splitlines()
-    assert start == "lenet5 on digits (1,348 train, 269 val, 180 test), fp32 on cpu"
+    assert start == "lenet5 on digits (1,348 train, 269 val, 180 test), fp32 on cpu, 64 pictures a step"
     assert epoch.startswith("epoch   1/1   train loss ")
     assert len(epoch) <= 80 - len("0")  # a loss may have a digit more
 
