@@ -128,6 +128,8 @@ def resize(images: Tensor, height: int, width: int, interpolation: str = "biline
     if images.shape[-2:] == (height, width):
         return images
     batch = images if images.ndim == 4 else images.unsqueeze(0)
+    if height == width == 1:  # from another layout torch (2.13) takes the one pixel for three, and fails
+        batch = batch.contiguous(memory_format=torch.channels_last)
     resized = F.interpolate(batch, size=(height, width), mode=interpolation, antialias=True)
     return resized if images.ndim == 4 else resized.squeeze(0)
 

@@ -20,7 +20,7 @@ from faulty_pictures import (
     smooth_pixels,
     write_files,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
@@ -332,6 +332,7 @@ def test_two_thousand_mutated_files_decode_or_raise_input_error(capfd):
     channels=st.sampled_from([1, 3]),
     channel_last=st.booleans(),
 )
+@example(size=(2, 1), to=(1, 1), channels=3, channel_last=False)
 def test_resize_equals_pillows_antialiased_bilinear(size, to, channels, channel_last):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (*size, channels), dtype=np.uint8)
