@@ -154,7 +154,8 @@ def whole(tmp_path_factory) -> Path:
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert output.count("test accuracy") == 1  # one of them speaks
-    assert "lenet5 on digits (1,348 train, 269 val, 180 test), fp32 on cpu, 250 pictures a step, 2 processes" in output
+    data = "digits (1,348 train, 269 val, 180 test)"
+    assert f"lenet5 on {data}, fp32 on cpu, 250 pictures a step, 2 processes" in output
     return out
 
 
