@@ -1,12 +1,15 @@
 """What passes between data, tasks and metrics: small frozen records of tensors.
 
-Shapes: N pictures of a batch, C channels, H and W height and width, K classes.
+Shapes: N pictures of a batch, C channels, H and W height and width, K classes, T objects of all pictures,
+D detections of one picture.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar, overload
 
+import torch
 from torch import Tensor
 
 Item = TypeVar("Item")
@@ -51,15 +54,100 @@ class Selection(Sequence[Item]):
 
 
 @dataclass(frozen=True)
+class Objects:
+    """The labelled boxes of N pictures, those of one picture after those of the picture before.
+
+    A sequence over pictures: ``len``, indexing by int64 (m,), a slice or a number, and ``tensor_split`` act
+    on pictures, and pictures without any object count.
+
+    Attributes:
+        boxes_xyxy: float32 (T, 4), corners x1, y1, x2, y2 in pixels, measured from the outer corner of the
+            top left pixel: a box around the first pixel alone is 0, 0, 1, 1.
+        labels: int64 (T,) class ids.
+        counts: int64 (N,) how many objects each picture has; they sum to T.
+        crowd: bool (T,), regions of many objects: not learned, and what is found in them is no mistake.
+        difficult: bool (T,), objects that PASCAL VOC leaves out of account.
+    """
+
+    boxes_xyxy: Tensor
+    labels: Tensor
+    counts: Tensor
+    crowd: Tensor
+    difficult: Tensor
+
+    @staticmethod
+    def of(boxes_xyxy: Tensor, labels: Tensor, counts: Tensor | None = None) -> "Objects":
+        """Objects that are neither crowds nor difficult; without ``counts`` those of one picture."""
+        boxes_xyxy = boxes_xyxy.reshape(-1, 4).float()
+        no = torch.zeros(len(boxes_xyxy), dtype=torch.bool, device=boxes_xyxy.device)
+        if counts is None:
+            counts = torch.tensor([len(boxes_xyxy)], device=boxes_xyxy.device)
+        return Objects(boxes_xyxy, labels, counts, no, no)
+
+    @staticmethod
+    def join(parts: "Sequence[Objects]") -> "Objects":
+        """The pictures of all ``parts``, of which there is at least one, in order."""
+        return Objects(*(torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS))
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """int64 (N,): where the objects of each picture begin."""
+        return self.counts.cumsum(0) - self.counts
+
+    @cached_property
+    def pictures(self) -> Tensor:
+        """int64 (T,): the position of each object's picture, ascending."""
+        return torch.arange(len(self), device=self.counts.device).repeat_interleave(self.counts)
+
+    def __getitem__(self, index: "int | slice | Tensor") -> "Objects":
+        every = torch.arange(len(self), device=self.counts.device)
+        chosen = every[index].reshape(-1)
+        counts = self.counts[chosen]
+        first = self.starts[chosen] - (counts.cumsum(0) - counts)
+        rows = first.repeat_interleave(counts) + torch.arange(int(counts.sum()), device=counts.device)
+        return replace(self._rows(rows), counts=counts)
+
+    def where(self, keep: Tensor) -> "Objects":
+        """The objects where ``keep``, bool (T,), is true; all pictures stay."""
+        counts = torch.zeros_like(self.counts).index_add_(0, self.pictures, keep.long())
+        return replace(self._rows(keep), counts=counts)
+
+    def moved(self, boxes_xyxy: Tensor) -> "Objects":
+        """The same objects at other places."""
+        return replace(self, boxes_xyxy=boxes_xyxy)
+
+    def tensor_split(self, parts: int) -> "list[Objects]":
+        """As ``Tensor.tensor_split``: ``parts`` runs of pictures of nearly equal number."""
+        return [self[rows] for rows in torch.arange(len(self), device=self.counts.device).tensor_split(parts)]
+
+    def to(self, device: "torch.device | str", non_blocking: bool = False) -> "Objects":
+        """On another device."""
+        return Objects(*(getattr(self, name).to(device, non_blocking=non_blocking) for name in _TENSORS))
+
+    def _rows(self, rows: Tensor) -> "Objects":
+        """The objects at ``rows`` (int64 or bool), with the counts of all."""
+        return Objects(
+            self.boxes_xyxy[rows], self.labels[rows], self.counts, self.crowd[rows], self.difficult[rows]
+        )
+
+
+_TENSORS = ("boxes_xyxy", "labels", "counts", "crowd", "difficult")
+
+
+@dataclass(frozen=True)
 class Batch:
     """One loader item.
 
     ``images`` are uint8 (N, C, H, W) at network input size; ``targets`` is what the task's loss
-    receives (classification: int64 (N,) class ids); ``indices`` int64 (N,) are positions in the split;
-    ``names`` tell a person which pictures these are. ``showings`` int64 (N,) is there where an epoch may
-    show a picture several times: its index, and the size of the split for each earlier time. ``partners``
-    are the N samples that these are to be mixed with. ``whole`` is the number of pictures of the batch where
-    several processes share it, and these are one's part.
+    receives (classification: int64 (N,) class ids; boxes: ``Objects``, in pixels of the pictures as they
+    were before they became network input, as ``frames`` tell); ``indices`` int64 (N,) are positions in the
+    split; ``names`` tell a person which pictures these are. ``showings`` int64 (N,) is there where an epoch
+    may show a picture several times: its index, and the size of the split for each earlier time. ``partners``
+    are the samples that these are to be put together with, the k of the first one first. ``whole`` is the
+    number of pictures of the batch where several processes share it, and these are one's part.
     """
 
     images: Tensor
@@ -92,3 +180,34 @@ class Classification:
         """The ``count`` most probable (class id, probability), best first."""
         scores, labels = self.probs.topk(min(count, self.probs.numel()))
         return list(zip(labels.tolist(), scores.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The objects found in one picture, the surest first.
+
+    Attributes:
+        boxes_xyxy: float32 (D, 4), corners x1, y1, x2, y2 in pixels, as in ``Objects``.
+        scores: float32 (D,) in 0..1, descending.
+        labels: int64 (D,) class ids.
+    """
+
+    boxes_xyxy: Tensor
+    scores: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def surer_than(self, score: float) -> "Detections":
+        """Those of at least this score."""
+        sure = self.scores >= score
+        return Detections(self.boxes_xyxy[sure], self.scores[sure], self.labels[sure])
+
+
+@dataclass(frozen=True)
+class Localization:
+    """The one object of a picture: ``probs`` float32 (K,) and ``box_xyxy`` float32 (4,), in pixels."""
+
+    probs: Tensor
+    box_xyxy: Tensor
