@@ -8,8 +8,11 @@ import typer
 
 if TYPE_CHECKING:
     from striate.data.convert import Conversion
+    from striate.data.convert_boxes import BoxConversion
 
 SHOWN = 5  # pictures left out that are named; --json has all
+SHOWN_PROBLEMS = 20
+SHARD_MB = 256
 
 
 def convert(
@@ -17,18 +20,48 @@ def convert(
         str, typer.Argument(metavar="DATA", help="Folder, archive, data set name or address of shards.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
-    to: Annotated[str, typer.Option(help="image-folder, idx or tar-shards.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            "--format",
+            help="image-folder, idx or tar-shards; of boxes: voc, coco, yolo, via, label-studio, cvat, csv.",
+        ),
+    ],
     split: Annotated[
         str | None, typer.Option(help="Only this split, as a set of its own: train, val, test.")
     ] = None,
-    shard_mb: Annotated[int, typer.Option(min=1, help="Size of a tar shard in MiB.")] = 256,
+    shard_mb: Annotated[
+        int | None, typer.Option(min=1, help=f"Size of a tar shard in MiB.  [default: {SHARD_MB}]")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")] = False,
+    source_format: Annotated[
+        str | None, typer.Option("--from", help="The format of the boxes that are read; else it is told.")
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend boxes in the new folder where that is safe.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write a data set as class folders, MNIST's IDX files or tar shards; picture files keep their bytes.
+    """Write a data set in another format: class folders, IDX files, tar shards, or labelled boxes.
+
+    Picture files keep their bytes, and the data that are read are never changed.
 
     Example: striate data convert mnist mnist-folder --to image-folder
     """
+    from striate.data.convert_boxes import BOX_FORMATS
+
+    if to in BOX_FORMATS:
+        _refuse({"--split": split is not None, "--shard-mb": shard_mb is not None, "--strict": strict}, to)
+        _convert_boxes(data, out, to, source_format, fix, json)
+        return
+    _refuse({"--from": source_format is not None, "--fix": fix}, to)
+    _convert_pictures(data, out, to, split, shard_mb or SHARD_MB, strict, json)
+
+
+def _convert_pictures(
+    data: str, out: Path, to: str, split: str | None, shard_mb: int, strict: bool, json: bool
+) -> None:
     from striate.cli.progress import TrainingProgress
     from striate.data import convert as conversion
     from striate.data.load import load_data
@@ -41,6 +74,48 @@ def convert(
             dataset, out, to, shard_bytes=shard_mb << 20, strict=strict, reading=progress.reading
         )
     show(done, json, trains=split is None)
+
+
+def _convert_boxes(data: str, out: Path, to: str, source_format: str | None, fix: bool, json: bool) -> None:
+    from striate.data.convert_boxes import convert_boxes
+
+    done = convert_boxes(Path(data), out, to, source_format=source_format, fix_problems=fix)
+    _show_boxes(done, json)
+
+
+def _refuse(given: dict[str, bool], to: str) -> None:
+    from striate.errors import InputError
+
+    for option, is_given in given.items():
+        if is_given:
+            raise InputError(f"{option} means nothing for --format {to}", option, "leave it out")
+
+
+def _show_boxes(done: "BoxConversion", json: bool) -> None:
+    """Print what was written, what the format could not hold, and what is wrong with the labels."""
+    from striate.cli.output import print_json
+
+    if json:
+        print_json(done.facts())
+        return
+    counts = ", ".join(f"{n:,} {'pictures' if name == 'all' else name}" for name, n in done.counts.items())
+    print(f"{done.out}: {done.format}, from {done.source_format}")
+    print(
+        f"{counts}; {done.objects:,} objects of {len(done.classes)} classes, {done.files:,} files, "
+        f"{done.bytes / 1e6:,.1f} MB"
+    )
+    for note in done.notes:
+        print(note)
+    if not done.problems:
+        return
+    mendable = sum(bool(problem.mend) for problem in done.problems)
+    advice = "" if done.fixed or not mendable else f"; --fix mends {mendable:,}"
+    print(f"wrong in the labels: {len(done.problems):,}{advice}")
+    for problem in done.problems[:SHOWN_PROBLEMS]:
+        mended = f": {problem.mend}" if done.fixed and problem.mend else ""
+        print(f"  {problem.place}: {problem.what}{mended}")
+    if len(done.problems) > SHOWN_PROBLEMS:
+        print("  ... (--json names all)")
 
 
 def show(done: "Conversion", json: bool, trains: bool = True) -> None:

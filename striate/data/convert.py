@@ -1,7 +1,5 @@
 """From any data set that can be loaded to a folder of another format, whole or not at all."""
 
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from striate.data.write.idx import write_idx_files
 from striate.data.write.image_folder import write_image_folder
 from striate.data.write.pictures import Reading, Source
 from striate.data.write.tar_shards import write_tar_shards
+from striate.data.write.whole import check_place, write_whole
 from striate.errors import InputError
 from striate.recipe import DataSettings
 
@@ -84,7 +83,7 @@ def convert(
     """
     out = out.resolve()
     _check_format(to, link)
-    _check_place(out, dataset)
+    check_place(out, Path(dataset.source))
     _check_classes(dataset)
     source = Source(dataset, strict, reading)
     write: dict[str, Callable[[Path], list[str]]] = {
@@ -92,7 +91,7 @@ def convert(
         "idx": lambda folder: write_idx_files(source, folder),
         "tar-shards": lambda folder: write_tar_shards(source, folder, shard_bytes),
     }
-    notes, sizes = _write_whole(out, write[to])
+    notes, sizes = write_whole(out, write[to])
     return Conversion(
         out=out,
         format=to,
@@ -149,14 +148,6 @@ def _check_format(to: str, link: bool) -> None:
         raise InputError(f"{to} cannot hold links", "--link", "leave it out, or use --to image-folder")
 
 
-def _check_place(out: Path, dataset: Dataset) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError("there is something already", out, "name a new or empty folder")
-    source = Path(dataset.source)
-    if source.is_dir() and out.is_relative_to(source.resolve()):
-        raise InputError("the folder lies inside the data themselves", out, "name one outside")
-
-
 def _check_classes(dataset: Dataset) -> None:
     first, *others = dataset.splits
     known = set(dataset.splits[first].targets.tolist())
@@ -169,36 +160,3 @@ def _check_classes(dataset: Dataset) -> None:
                 dataset.source,
                 "add pictures of it",
             )
-
-
-def _write_whole(out: Path, write: Callable[[Path], list[str]]) -> tuple[list[str], list[int]]:
-    """Have ``write`` fill a folder beside ``out``, flush it and rename it; what it says, and file sizes."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        notes = write(temporary)
-        files = [path for path in temporary.rglob("*") if path.is_file()]
-        sizes = [path.stat().st_size for path in files]
-        _flush(files)
-        if out.exists():
-            out.rmdir()  # it is empty; Windows renames over no folder
-        temporary.rename(out)
-    except OSError as error:
-        raise InputError(
-            f"the data cannot be written: {error.strerror}", out, "free some space, or name another folder"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return notes, sizes
-
-
-def _flush(files: list[Path]) -> None:
-    if os.name == "nt":
-        return  # Windows flushes only what is open for writing, which a linked picture never is
-    if len(files) > 1000 and hasattr(os, "sync"):  # one by one they would take minutes
-        os.sync()
-        return
-    for path in files:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())

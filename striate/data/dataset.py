@@ -15,6 +15,7 @@ from torch import Tensor
 from striate.data.archive import Archive
 from striate.data.images import ImageFacts, decode_image, encode_png, inspect_image
 from striate.errors import InputError, one_line
+from striate.samples import Objects
 
 POOL = "all"  # the split of a data set that comes without splits
 
@@ -272,10 +273,18 @@ def _unreadable(path: Path, error: OSError) -> InputError:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Pictures and their class ids, ``targets`` int64 (n,)."""
+    """Pictures and what is in them.
+
+    Attributes:
+        images: n pictures.
+        targets: int64 (n,), the class id of each; of pictures with boxes that of the largest one, or the
+            number of classes where there is none: by these they are split.
+        objects: the boxes of each, in pixels of the picture; None where whole pictures have labels.
+    """
 
     images: Images
     targets: Tensor
+    objects: Objects | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -291,7 +300,8 @@ class Split:
 
     def select(self, indices: Tensor) -> "Split":
         """The samples at ``indices``, int64 (m,), in that order."""
-        return Split(self.images.select(indices), self.targets[indices])
+        objects = None if self.objects is None else self.objects[indices]
+        return Split(self.images.select(indices), self.targets[indices], objects)
 
 
 @dataclass(frozen=True)
@@ -309,13 +319,15 @@ class Dataset:
     Attributes:
         name: what to call it.
         source: the folder, archive or catalogue name it was loaded from.
-        format: how it was read: "image-folder", "idx", "cifar-binary", "tar-shards" or "built-in".
+        format: how it was read: "image-folder", "idx", "cifar-binary", "tar-shards", "built-in", or for boxes
+            "voc", "coco", "yolo", "via", "label-studio", "cvat" or "csv".
         why: why that format was chosen, and what was left aside, in one or two sentences.
         task: what can be learned from it.
         classes: class id k is ``classes[k]``.
         channels: of every picture: 1 if all of them are grey, else 3.
         splits: "train", "val", "test" as far as they exist, or ``POOL`` alone.
         faults: files that were left out because something is wrong with them.
+        remarks: what a person should know of the labels, each with its place.
         whole: the data set that this one was split from, if it was.
     """
 
@@ -328,6 +340,7 @@ class Dataset:
     channels: int
     splits: dict[str, Split]
     faults: tuple[Fault, ...] = ()
+    remarks: tuple[str, ...] = ()
     whole: "Dataset | None" = None
 
     def fingerprint(self) -> str:
@@ -355,6 +368,30 @@ class Dataset:
             add(str(len(split)).encode())
             for i, target in enumerate(split.targets.tolist()):
                 add(split.images.name(i).encode("utf-8", "surrogateescape"))
-                add(str(target).encode())
+                add(str(target).encode() if split.objects is None else _described(split.objects[i]))
                 add(split.images.content(i))
         return digest.hexdigest()
+
+
+def _described(objects: Objects) -> bytes:
+    """All that is known of the objects of a picture, in one line."""
+    flags = torch.stack([objects.crowd, objects.difficult], dim=1).tolist()
+    return repr([objects.boxes_xyxy.tolist(), objects.labels.tolist(), flags]).encode()
+
+
+def dominant_labels(objects: Objects, num_classes: int) -> Tensor:
+    """The class id of the largest object of each picture, int64 (n,); ``num_classes`` where there is none."""
+    width, height = (objects.boxes_xyxy[:, 2:] - objects.boxes_xyxy[:, :2]).unbind(1)
+    order = (width * height).argsort(stable=True)  # what is written last is the largest
+    labels = torch.full((len(objects),), num_classes)
+    for picture, label in zip(objects.pictures[order].tolist(), objects.labels[order].tolist(), strict=True):
+        labels[picture] = label
+    return labels
+
+
+def join_splits(parts: Sequence[Split]) -> Split:
+    """All pictures of ``parts``, of which there is at least one, one part after the other."""
+    images = JoinedImages([part.images for part in parts])
+    objects = [part.objects for part in parts if part.objects is not None]
+    targets = torch.cat([part.targets for part in parts])
+    return Split(images, targets, Objects.join(objects) if objects else None)

@@ -10,8 +10,9 @@ from striate.data import builtin
 from striate.data.archive import ARCHIVE_SUFFIXES, TarArchive, is_archive, open_archive
 from striate.data.catalog import CATALOG, CatalogEntry
 from striate.data.dataset import Dataset
-from striate.data.formats import cifar_binary, idx, image_folder, tar_shards
+from striate.data.formats import boxes, cifar_binary, idx, image_folder, tar_shards
 from striate.data.images import IMAGE_SUFFIXES
+from striate.data.label_files import LabelFiles
 from striate.data.shards.index import INDEX_NAME, is_address
 from striate.download import cache_folder, fetch, is_offline
 from striate.errors import InputError
@@ -19,6 +20,8 @@ from striate.errors import InputError
 _BUILT_IN: dict[str, Callable[[], Dataset]] = {
     "digits": builtin.load_digits,
     "photographs": builtin.load_photographs,
+    "scenes": builtin.load_scenes,
+    "scenes-one": builtin.load_single_scenes,
 }
 _READERS: dict[str, Callable[..., Dataset]] = {
     "idx": idx.load,
@@ -52,7 +55,7 @@ def load_data(source: str | Path) -> Dataset:
     except OSError as error:  # a name too long, a folder above that is closed
         raise InputError(f"the path cannot be read: {error.strerror}", source, "check the path") from error
     if is_folder:
-        return _READERS[_format_of_folder(path)](path)
+        return _load_folder(path)
     if not exists:
         raise _unknown(str(source))
     if path.name == INDEX_NAME:
@@ -61,7 +64,12 @@ def load_data(source: str | Path) -> Dataset:
         archive = open_archive(path)
         if isinstance(archive, TarArchive) and tar_shards.is_shard(archive.files):
             return tar_shards.load(path)
-        return _READERS[_format_of_files(archive.files)](path, archive)
+        format_name = _format_of_files(archive.files)
+        if format_name == "image-folder" and boxes.recognizes(files := LabelFiles.open(path)):
+            return boxes.load(path, files)
+        return _READERS[format_name](path, archive)
+    if path.suffix.lower() in boxes.LABEL_SUFFIXES and boxes.recognizes(files := LabelFiles.open(path)):
+        return boxes.load(path, files)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise InputError("one picture is no data set", path, "give a folder with a folder per class")
     raise InputError(
@@ -98,6 +106,13 @@ def _find(name: str, entry: CatalogEntry) -> Path:
     folder = cache_folder() / "datasets" / name
     fetch(entry.files, folder, offline=is_offline())
     return folder / single
+
+
+def _load_folder(path: Path) -> Dataset:
+    format_name = _format_of_folder(path)
+    if format_name == "image-folder" and boxes.recognizes(files := LabelFiles.open(path)):
+        return boxes.load(path, files)
+    return _READERS[format_name](path)
 
 
 def _format_of_folder(path: Path) -> str:

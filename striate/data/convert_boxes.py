@@ -1,0 +1,209 @@
+"""From one format of labelled boxes to a folder of another, whole or not at all.
+
+label files ──► read ──► check ──► (fix) ──► written labels, and copies of the pictures
+                  └──────── problems ────►  the conversion, with file and line
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from striate.data.annotations import AnnotatedPicture, AnnotationSet, Problem
+from striate.data.formats.annotations import READERS, format_of
+from striate.data.label_checks import check, fix, with_sizes
+from striate.data.label_files import LabelFiles
+from striate.data.picture_sizes import PictureSizes
+from striate.data.write import coco, csv_boxes, cvat, label_studio, via, voc, yolo
+from striate.data.write.whole import check_place, write_whole
+from striate.errors import InputError
+
+_UNSPLIT = "all"  # what pictures without a split are counted under
+
+_PATHS: dict[str, Callable[[AnnotationSet], list[str]]] = {
+    "voc": voc.picture_paths,
+    "coco": coco.picture_paths,
+    "yolo": yolo.picture_paths,
+    "via": via.picture_paths,
+    "label-studio": label_studio.picture_paths,
+    "cvat": cvat.picture_paths,
+    "csv": csv_boxes.picture_paths,
+}
+_WRITERS: dict[str, Callable[[AnnotationSet, Path], list[str]]] = {
+    "voc": voc.write,
+    "coco": coco.write,
+    "yolo": yolo.write,
+    "via": via.write,
+    "label-studio": label_studio.write,
+    "cvat": cvat.write,
+    "csv": csv_boxes.write,
+}
+BOX_FORMATS = tuple(_WRITERS)
+
+
+@dataclass(frozen=True)
+class BoxConversion:
+    """What was written.
+
+    Attributes:
+        out: the folder.
+        format: one of ``BOX_FORMATS``.
+        source_format: that of the labels that were read.
+        classes: the class names, by class id.
+        counts: pictures by split, "all" for those without.
+        objects: boxes written.
+        files, bytes: of the folder.
+        fixed: whether what could be mended was mended.
+        problems: what is wrong with the labels that were read.
+        notes: what the format could not hold, and what else a person should know, in sentences.
+    """
+
+    out: Path
+    format: str
+    source_format: str
+    classes: tuple[str, ...]
+    counts: dict[str, int]
+    objects: int
+    files: int
+    bytes: int
+    fixed: bool
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values that JSON can hold."""
+        return {
+            "out": str(self.out),
+            "format": self.format,
+            "source_format": self.source_format,
+            "classes": list(self.classes),
+            "splits": self.counts,
+            "objects": self.objects,
+            "files": self.files,
+            "bytes": self.bytes,
+            "fixed": self.fixed,
+            "problems": [
+                {"place": p.place, "what": p.what, "mend": p.mend, "left_out": p.left_out}
+                for p in self.problems
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def convert_boxes(
+    source: Path, out: Path, to: str, *, source_format: str | None = None, fix_problems: bool = False
+) -> BoxConversion:
+    """Write labelled boxes in another format, beside copies of their pictures. The source is only read.
+
+    Args:
+        source: a folder, an archive, or a label file in the folder of the data.
+        out: the folder to make; nothing, or an empty folder, is there.
+        to: one of ``BOX_FORMATS``.
+        source_format: one of them; by default what the files look like.
+        fix_problems: mend what can be mended, as each problem says. Else boxes are written as they are.
+
+    Returns:
+        What was written, and everything that is wrong with the labels that were read.
+
+    Raises:
+        InputError: ``out`` is not empty or cannot be written, the labels cannot be read or are in none of the
+            formats, a picture is missing and is not to be left out, or the format cannot hold these labels.
+            Nothing is left behind.
+    """
+    out = out.resolve()
+    check_format(to, "--format")
+    check_place(out, source)
+    files = LabelFiles.open(source)
+    read_as = check_format(source_format, "--from") if source_format else format_of(files)
+    annotations, problems = _checked(READERS[read_as](files), PictureSizes(files), fix_problems)
+    if not annotations.pictures:
+        raise InputError("no picture that the labels are for can be read", source, "add the pictures")
+    paths = _PATHS[to](annotations)
+
+    def write(folder: Path) -> list[str]:
+        _copy_pictures(annotations, files, paths, folder)
+        return _WRITERS[to](annotations, folder)
+
+    notes, lengths = write_whole(out, write)
+    return BoxConversion(
+        out=out,
+        format=to,
+        source_format=read_as,
+        classes=annotations.classes,
+        counts=_counts(annotations),
+        objects=sum(len(picture.annotations) for picture in annotations.pictures),
+        files=len(lengths),
+        bytes=sum(lengths),
+        fixed=fix_problems,
+        problems=problems,
+        notes=(*notes, *_renamed(annotations, paths)),
+    )
+
+
+def check_format(name: str, option: str) -> str:
+    """``name`` if it is one of ``BOX_FORMATS``. Raises InputError, which names the option, if not."""
+    if name not in BOX_FORMATS:
+        raise InputError(f"{name!r} is no format of boxes", option, f"one of: {', '.join(BOX_FORMATS)}")
+    return name
+
+
+def _checked(
+    annotations: AnnotationSet, sizes: PictureSizes, fix_problems: bool
+) -> tuple[AnnotationSet, tuple[Problem, ...]]:
+    """The labels to write, of pictures that can be read and whose size is known, and all problems."""
+    problems = (*annotations.problems, *check(annotations, sizes, sizes.orientation))
+    if fix_problems:
+        fixed = fix(annotations, sizes, sizes.orientation)
+        return _with_true_areas(fixed, annotations), problems
+    _check_pictures(annotations, sizes)
+    return with_sizes(annotations, sizes), problems
+
+
+def _check_pictures(annotations: AnnotationSet, sizes: PictureSizes) -> None:
+    for picture in annotations.pictures:
+        if fault := sizes.fault(picture.path):
+            raise InputError(
+                f"the picture {picture.path} cannot be read: {fault}",
+                picture.place,
+                "add the picture; --fix leaves its labels out",
+            )
+
+
+def _with_true_areas(annotations: AnnotationSet, before: AnnotationSet) -> AnnotationSet:
+    """The labels without the areas that COCO's files say of objects, where these have changed since."""
+    boxes = {a.place: a.box_xyxy for picture in before.pictures for a in picture.annotations}
+
+    def true(picture: AnnotatedPicture) -> AnnotatedPicture:
+        objects = (
+            a
+            if a.box_xyxy == boxes[a.place]
+            else replace(a, attributes={name: v for name, v in a.attributes.items() if name != "area"})
+            for a in picture.annotations
+        )
+        return replace(picture, annotations=tuple(objects))
+
+    return replace(annotations, pictures=tuple(map(true, annotations.pictures)))
+
+
+def _copy_pictures(annotations: AnnotationSet, files: LabelFiles, paths: list[str], folder: Path) -> None:
+    for picture, path in zip(annotations.pictures, paths, strict=True):
+        copy = folder / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with copy.open("xb") as file:
+            file.write(files.read(picture.path))
+
+
+def _counts(annotations: AnnotationSet) -> dict[str, int]:
+    splits = [picture.split or _UNSPLIT for picture in annotations.pictures]
+    return {split: splits.count(split) for split in ("train", "val", "test", _UNSPLIT) if split in splits}
+
+
+def _renamed(annotations: AnnotationSet, paths: list[str]) -> list[str]:
+    pairs = [
+        (picture.path, path)
+        for picture, path in zip(annotations.pictures, paths, strict=True)
+        if Path(picture.path).name != Path(path).name
+    ]
+    if not pairs:
+        return []
+    return [f"{len(pairs):,} pictures have another name, as {pairs[0][0]}, which is {pairs[0][1]}"]

@@ -1,0 +1,121 @@
+"""Pictures with labelled boxes, in any of the annotation formats, as a data set.
+
+Labels that cannot be trained on are an error, which names them; nothing is mended here. Pictures that are
+missing or cannot be read are left out as ``Fault``, pictures in no split beside splits as well. Whatever
+else is wrong is a remark.
+"""
+
+from pathlib import Path
+
+import torch
+
+from striate.data.annotations import AnnotatedPicture, AnnotationSet
+from striate.data.archive import is_archive, open_archive, plain_name
+from striate.data.dataset import (
+    POOL,
+    ArchiveImages,
+    Dataset,
+    Fault,
+    FolderImages,
+    Images,
+    Split,
+    dominant_labels,
+)
+from striate.data.formats.annotations import READERS, format_of, recognizers
+from striate.data.label_checks import require_trainable
+from striate.data.label_files import LabelFiles
+from striate.data.picture_sizes import PictureSizes
+from striate.errors import InputError
+from striate.samples import Objects
+
+LABEL_SUFFIXES = (".xml", ".json", ".csv", ".txt", ".yaml", ".yml")
+
+
+def recognizes(files: LabelFiles) -> bool:
+    """Whether these are pictures with boxes."""
+    labelled = any(path.lower().endswith(LABEL_SUFFIXES) for path in files.paths)
+    return labelled and any(recognizer(files) for recognizer in recognizers())
+
+
+def load(path: Path, files: LabelFiles | None = None) -> Dataset:
+    """Load pictures with labelled boxes; every picture's header is read.
+
+    Args:
+        path: a folder, an archive, or a label file beside or above its pictures.
+        files: what is there, where it is known already.
+
+    Raises:
+        InputError: the labels are in no format that is known or in several, a label cannot be trained on, or
+            no picture can be read.
+    """
+    files = files or LabelFiles.open(path)
+    name = format_of(files)
+    annotations = READERS[name](files)
+    sizes = PictureSizes(files)
+    problems = require_trainable(annotations, sizes, str(path), sizes.orientation)
+    faults = [
+        Fault(picture.path, sizes.fault(picture.path))
+        for picture in annotations.pictures
+        if sizes.facts(picture.path) is None
+    ]
+    pictures, homeless = _with_split(
+        [picture for picture in annotations.pictures if sizes.facts(picture.path) is not None]
+    )
+    if not pictures:
+        raise InputError("none of the labelled pictures can be read", path, "add the pictures")
+    faults += [Fault(picture.path, "it is in no split, while others are") for picture in homeless]
+    facts = [sizes.facts(picture.path) for picture in pictures]
+    channels = 1 if all(fact is not None and fact.channels == 1 for fact in facts) else 3
+    remarks = [f"{problem.place}: {problem.what}" for problem in (*annotations.problems, *problems)]
+    return Dataset(
+        name=plain_name(path),
+        source=str(path),
+        format=name,
+        why=f"there are labels as {name} writes them",
+        task="detection",
+        classes=annotations.classes,
+        channels=channels,
+        splits=_splits(annotations, pictures, files.root, channels),
+        faults=tuple(faults),
+        remarks=tuple(remarks),
+    )
+
+
+def _with_split(
+    pictures: list[AnnotatedPicture],
+) -> tuple[list[AnnotatedPicture], list[AnnotatedPicture]]:
+    """The pictures to use, and those that are in no split while others are."""
+    if not any(picture.split for picture in pictures):
+        return pictures, []
+    return [p for p in pictures if p.split], [p for p in pictures if not p.split]
+
+
+def _splits(
+    annotations: AnnotationSet, pictures: list[AnnotatedPicture], root: Path, channels: int
+) -> dict[str, Split]:
+    images = _images(root, [picture.path for picture in pictures], channels)
+    objects = _objects(pictures, annotations.classes)
+    whole = Split(images, dominant_labels(objects, len(annotations.classes)), objects)
+    names = [picture.split or POOL for picture in pictures]
+    order = [name for name in ("train", "val", "test", POOL) if name in names]
+    order += sorted(set(names) - set(order))
+    rows = {name: torch.tensor([i for i, own in enumerate(names) if own == name]) for name in order}
+    return {name: whole.select(chosen) for name, chosen in rows.items()}
+
+
+def _images(root: Path, paths: list[str], channels: int) -> Images:
+    if is_archive(root):
+        return ArchiveImages(open_archive(root), "", paths, channels)
+    return FolderImages(root, paths, channels)
+
+
+def _objects(pictures: list[AnnotatedPicture], classes: tuple[str, ...]) -> Objects:
+    class_id = {name: number for number, name in enumerate(classes)}
+    found = [annotation for picture in pictures for annotation in picture.annotations]
+    return Objects(
+        boxes_xyxy=torch.tensor([a.box_xyxy for a in found], dtype=torch.float32).reshape(-1, 4),
+        labels=torch.tensor([class_id[a.label] for a in found], dtype=torch.int64),
+        counts=torch.tensor([len(picture.annotations) for picture in pictures], dtype=torch.int64),
+        crowd=torch.tensor([a.crowd for a in found], dtype=torch.bool),
+        difficult=torch.tensor([bool(a.difficult) for a in found], dtype=torch.bool),
+    )

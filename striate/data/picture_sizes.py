@@ -1,0 +1,54 @@
+"""The sizes of the pictures of a labelled data set, each read once from its header."""
+
+import io
+import warnings
+
+from PIL import ExifTags, Image
+
+from striate.data.images import ImageFacts, inspect_image
+from striate.data.label_files import LabelFiles
+from striate.errors import InputError
+
+
+class PictureSizes:
+    """Looks up the size of a picture by its path, and keeps it."""
+
+    def __init__(self, files: LabelFiles) -> None:
+        self.files = files
+        self._is_folder = files.root.is_dir()
+        self._known: dict[str, ImageFacts | None] = {}
+        self._faults: dict[str, str] = {}
+
+    def __call__(self, path: str) -> tuple[int, int] | None:
+        """(Width, height) of a picture, upright, in pixels; None if it is not there or cannot be read."""
+        facts = self.facts(path)
+        return None if facts is None else (facts.width, facts.height)
+
+    def facts(self, path: str) -> ImageFacts | None:
+        """What the picture's header says; None if it is not there or cannot be read."""
+        if path not in self._known:
+            self._known[path] = self._read(path)
+        return self._known[path]
+
+    def fault(self, path: str) -> str:
+        """Why the picture has no size; "" if it has one."""
+        self(path)
+        return self._faults.get(path, "")
+
+    def orientation(self, path: str) -> int:
+        """The EXIF orientation 1..8 of a picture that has a size; 1 where it says none."""
+        with warnings.catch_warnings(), Image.open(io.BytesIO(self.files.read(path))) as image:
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            value = image.getexif().get(ExifTags.Base.Orientation)
+        return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+    def _read(self, path: str) -> ImageFacts | None:
+        if path not in self.files:
+            self._faults[path] = "there is no such file"
+            return None
+        source = self.files.root / path if self._is_folder else self.files.read(path)
+        try:
+            return inspect_image(source, self.files.place(path))
+        except InputError as error:
+            self._faults[path] = error.what
+            return None

@@ -1,0 +1,303 @@
+import re
+import zipfile
+from xml.etree import ElementTree
+
+import pytest
+from label_cases import VARIED, a_set, assert_same_objects, box, files_of, outlined, picture
+
+from striate.data.annotations import RunLengths
+from striate.data.formats import voc
+from striate.data.label_files import LabelFiles
+from striate.data.write import voc as writer
+from striate.errors import InputError
+
+HEAD = "<filename>a.jpg</filename><size><width>200</width><height>100</height><depth>3</depth></size>"
+
+
+def xml(*objects: str, head: str = HEAD) -> str:
+    return f"<annotation>\n{head}\n{chr(10).join(objects)}\n</annotation>\n"
+
+
+def thing(corners=(1, 1, 1, 1), more="", name="dog"):
+    tags = "".join(
+        f"<{tag}>{value}</{tag}>"
+        for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
+    )
+    return f"<object><name>{name}</name>{more}<bndbox>{tags}</bndbox></object>"
+
+
+def read(files, **more):
+    return voc.read(files_of(files, **more))
+
+
+def only(annotations):
+    """The one object."""
+    ((found,),) = [picture.annotations for picture in annotations.pictures]
+    return found
+
+
+def test_corners_count_from_one_and_both_belong_to_the_object():
+    found = only(read({"a.xml": xml(thing((1, 1, 1, 1))), "a.jpg": ""}))
+    assert found.box_xyxy == (0, 0, 1, 1)
+    assert found.place == "a.xml, line 3"
+
+
+def test_blood_cells_are_as_their_files_say(real_data):
+    path = real_data / "bccd.zip"
+    annotations = voc.read(LabelFiles.open(path))
+    assert annotations.problems == ()
+    assert annotations.classes == ("Platelets", "RBC", "WBC")
+    read_boxes = {p.path: [(a.label, a.box_xyxy) for a in p.annotations] for p in annotations.pictures}
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        expected = {}
+        for name in (name for name in names if name.endswith(".xml")):
+            boxes = [
+                (
+                    item.findtext("name"),
+                    tuple(
+                        int(item.findtext(f"bndbox/{corner}")) - (corner in ("xmin", "ymin"))
+                        for corner in ("xmin", "ymin", "xmax", "ymax")
+                    ),
+                )
+                for item in ElementTree.fromstring(archive.read(name)).iter("object")
+            ]
+            expected[name.replace("Annotations", "JPEGImages").replace(".xml", ".jpg")] = boxes
+        assert read_boxes == expected
+        for split in ("train", "val", "test"):
+            stems = archive.read(f"BCCD/ImageSets/Main/{split}.txt").decode().split()
+            assert stems == [p.path.split("/")[-1][:-4] for p in annotations.pictures if p.split == split]
+
+
+def test_folder_and_archive_read_the_same(tmp_path):
+    writer.write(VARIED, tmp_path)
+    with zipfile.ZipFile(tmp_path / "labels.zip", "w") as archive:
+        for path in sorted(tmp_path.rglob("*.*")):
+            if path.suffix in (".xml", ".txt"):
+                archive.write(path, path.relative_to(tmp_path))
+    zipped = voc.read(LabelFiles.open(tmp_path / "labels.zip"))
+    assert zipped.pictures == voc.read(LabelFiles.open(tmp_path)).pictures
+
+
+def test_one_named_file_is_read_alone(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.xml").write_text(xml(thing()))
+    annotations = voc.read(LabelFiles.open(tmp_path / "a.xml"))
+    assert [p.place for p in annotations.pictures] == ["a.xml"]
+
+
+def test_flags_and_all_else_are_kept():
+    more = (
+        "<pose>Left</pose><truncated>1</truncated><difficult>0</difficult><actions><jumping>1</jumping></actions>"
+        "<part><name>head</name><bndbox><xmin>5</xmin></bndbox></part><part><name>foot</name></part>"
+        "<attributes><attribute><name>age</name><value>7</value></attribute></attributes>"
+    )
+    head = f"{HEAD}<folder>x</folder><source><database>VOC</database><image>flickr</image></source>"
+    annotations = read({"a.xml": xml(thing(more=more), head=head), "a.jpg": ""})
+    found = only(annotations)
+    assert (found.truncated, found.difficult, found.occluded) == (True, False, None)
+    assert found.attributes == {
+        "pose": "Left", "actions.jumping": "1", "part[0].name": "head", "part[0].bndbox.xmin": "5",
+        "part[1].name": "foot", "age": "7",
+    }  # fmt: skip
+    assert annotations.pictures[0].attributes == {
+        "folder": "x", "source.database": "VOC", "source.image": "flickr", "depth": "3",
+    }  # fmt: skip
+    assert (annotations.pictures[0].width, annotations.pictures[0].height) == (200, 100)
+
+
+def test_a_flag_that_is_none_is_kept_as_an_attribute_and_named():
+    annotations = read({"a.xml": xml(thing(more="<difficult>maybe</difficult>")), "a.jpg": ""})
+    assert only(annotations).difficult is None
+    assert only(annotations).attributes == {"difficult": "maybe"}
+    assert "difficult is 'maybe'" in annotations.problems[0].what
+
+
+@pytest.mark.parametrize(
+    ("files", "label", "found", "faults"),
+    [
+        (("a.jpg",), "a.xml", "a.jpg", 0),
+        (("pictures/a.jpg",), "labels/a.xml", "pictures/a.jpg", 0),
+        (("V/JPEGImages/a.jpg", "V/SegmentationClass/a.png"), "V/Annotations/a.xml", "V/JPEGImages/a.jpg", 0),
+        (("train/a.jpg", "test/a.jpg"), "test/a.xml", "test/a.jpg", 0),
+        (("b.jpg",), "b.xml", "b.jpg", 1),  # the filename says a.jpg
+        (("a.jpg",), "b.xml", "a.jpg", 0),  # no picture has the name of the file
+        (("a.jpg", "b.jpg"), "b.xml", "b.jpg", 1),  # that of the filename would be another
+        (("a.png",), "a.xml", "a.png", 0),
+        ((), "x/a.xml", "x/a.jpg", 0),
+        ((), "x/b.xml", "x/b.jpg", 0),
+        ((), "x/Annotations/a.xml", "x/JPEGImages/a.jpg", 0),
+        (("p/a.png", "q/a.png"), "a.xml", "p/a.png", 1),
+    ],
+)  # fmt: skip
+def test_the_picture_is_the_one_with_the_name_of_the_file(files, label, found, faults):
+    annotations = read({label: xml(thing()), **dict.fromkeys(files, "")})
+    problems = [problem for problem in annotations.problems if "no labels" not in problem.what]
+    assert annotations.pictures[0].path == found
+    assert len(problems) == faults
+    assert all(problem.place.startswith(f"{label}, line ") for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "/etc/passwd", "C:\\secret.jpg", "..\\..\\x.jpg", "", "a\u0085.jpg", "."]
+)
+def test_paths_never_lead_out(name):
+    annotations = read({"labels/b.xml": xml(thing(), head=f"<filename>{name}</filename>")})
+    path = annotations.pictures[0].path
+    assert re.fullmatch(r"labels/[a-z.]+", path)
+    assert annotations.problems[0].place == "labels/b.xml, line 2"
+
+
+@pytest.mark.parametrize(
+    ("object_", "fault"),
+    [
+        ("<object><name>x</name></object>", "no bndbox"),
+        (thing(("nan", 1, 2, 2)), "xmin is 'nan'"),
+        (thing((1, "1e400", 2, 2)), "ymin is '1e400'"),
+        (thing((1, 1, "", 2)), "xmax is ''"),
+        ("<object><name>x</name><bndbox><xmin>1</xmin></bndbox></object>", "ymin is missing"),
+    ],
+)
+def test_an_object_without_a_box_is_left_out_by_line(object_, fault):
+    annotations = read({"a.xml": xml(thing(), object_, thing((2, 2, 3, 3))), "a.jpg": ""})
+    assert len(annotations.pictures[0].annotations) == 2
+    (problem,) = annotations.problems
+    assert fault in problem.what
+    assert problem.place == "a.xml, line 4"
+    assert problem.left_out == 1
+
+
+def test_wrong_boxes_are_kept_as_written():
+    assert only(read({"a.xml": xml(thing((50, 7, 3, -9))), "a.jpg": ""})).box_xyxy == (49, 6, 3, -9)
+
+
+LISTED = {f"Annotations/{name}.xml": xml(thing()) for name in "abcd"}
+
+
+def test_lists_give_the_splits_and_differences_are_named():
+    annotations = read(
+        {
+            **LISTED,
+            "ImageSets/Main/train.txt": "a\nb\n",
+            "ImageSets/Main/val.txt": "b\r\n\r\nlost\r\n",
+            "ImageSets/Main/trainval.txt": "a\nb\nc 1\nlost\n",
+            "ImageSets/Main/dog_train.txt": "d 1\n",
+        }
+    )
+    assert {p.place[-5]: p.split for p in annotations.pictures} == {
+        "a": "train", "b": "train", "c": "train", "d": None,
+    }  # fmt: skip
+    told = {problem.place: problem.what for problem in annotations.problems}
+    assert "'b' is also in the list train" in told["ImageSets/Main/val.txt, line 1"]
+    assert "the first is 'lost'" in told["ImageSets/Main/val.txt, line 3"]
+    assert "the first is 'Annotations/d.xml'" in told["ImageSets/Main"]
+
+
+def test_lists_count_for_the_folder_above_them():
+    files = {f"{year}/Annotations/a.xml": xml(thing()) for year in ("2007", "2012")}
+    files |= {"2007/ImageSets/Main/train.txt": "a\n", "2012/ImageSets/Main/test.txt": "a\n"}
+    assert [(p.split, p.path[:4]) for p in read(files).pictures] == [("test", "2012"), ("train", "2007")]
+
+
+def test_without_lists_folders_give_the_splits():
+    annotations = read({f"{split}/{split}.xml": xml(thing()) for split in ("train", "valid")})
+    assert [p.split for p in annotations.pictures] == ["train", "val"]
+
+
+def test_a_picture_labelled_twice_counts_once():
+    annotations = read({"p/a.jpg": "", "x/a.xml": xml(thing()), "y/a.xml": xml(thing(), thing())})
+    assert len(annotations.pictures) == 1
+    assert [problem.left_out for problem in annotations.problems] == [2]
+
+
+def test_pictures_without_a_label_file_are_named():
+    (problem,) = read({"a.jpg": "", "a.xml": xml(thing()), "b.jpg": "", "other/c.png": ""}).problems
+    assert problem.what.startswith("1 pictures have no labels")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault", "place"),
+    [
+        ("", "no element", "line 1"),
+        ("<annotation>\n<object>\n</annotation>", "mismatched tag", "line 3"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]>\n<annotation>&b;</annotation>', "entities", "line 1"),
+        ('<!DOCTYPE a SYSTEM "file:///etc/passwd">\n<annotation/>', "document type", "line 1"),
+        ("<annotation>\n&b;</annotation>", "undefined entity", "line 2"),
+        ("<annotation>" * 10**5, "nested too deeply", "line 1"),
+        (b"<annotation>\n\xff</annotation>", "not well-formed", "line 2"),
+        ("<html/>", "no Pascal VOC files", ""),
+        ('<?xml version="1.0" encoding="none"?><annotation/>', "unknown encoding", ""),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_with_file_and_line(content, fault, place):
+    with pytest.raises(InputError, match=fault) as error:
+        read({"a.xml": content})
+    assert error.value.where in (f"data/a.xml, {place}", "data/a.xml")
+    assert place in error.value.where
+
+
+def test_other_xml_is_named():
+    annotations = read({"a.xml": xml(thing()), "build.xml": "<!-- <annotation> --><project/>"})
+    assert [problem.place for problem in annotations.problems] == ["build.xml, line 1"]
+
+
+def test_recognizes_its_own_files_only():
+    assert voc.recognizes(
+        files_of({"a.xml": "<?xml version='1.0'?>\n<!-- <x> --><annotation verified='no'/>"})
+    )
+    assert not voc.recognizes(files_of({"a.xml": "<annotations/>", "b.json": "{}"}))
+
+
+def test_read_inverts_write(tmp_path):
+    notes = writer.write(VARIED, tmp_path)
+    annotations = voc.read(LabelFiles.open(tmp_path))
+    for found in (a for p in annotations.pictures for a in p.annotations):
+        assert found.attributes.pop("pose") == "Unspecified"
+    assert_same_objects(annotations, VARIED)
+    assert [p.path for p in annotations.pictures] == writer.picture_paths(VARIED)
+    assert [(p.width, p.height) for p in annotations.pictures] == [(200, 100)] * 3
+    assert any("fractions" in note for note in notes)
+
+
+def test_lists_are_written_for_splits_only(tmp_path):
+    writer.write(VARIED, tmp_path)
+    lists = {path.stem: path.read_text().split() for path in (tmp_path / "ImageSets/Main").iterdir()}
+    assert lists == {"train": ["a", "deep-a"], "trainval": ["a", "deep-a"], "test": ["b"]}
+    (tmp_path / "unsplit").mkdir()
+    writer.write(a_set(picture("a.png")), tmp_path / "unsplit")
+    assert [path.name for path in (tmp_path / "unsplit").iterdir()] == ["Annotations"]
+
+
+def test_whole_pixels_are_written_as_voc_writes_them(tmp_path):
+    writer.write(a_set(picture("a.png", box("dog", 0.0, 9.0, 200.0, 100.0))), tmp_path)
+    text = (tmp_path / "Annotations/a.xml").read_text()
+    assert re.findall(r"<[xy]m..>(.*)<", text) == ["1", "10", "200", "100"]
+
+
+def test_what_voc_cannot_hold_is_listed_with_counts(tmp_path):
+    notes = writer.write(
+        a_set(
+            picture(
+                "a.png",
+                outlined("dog", 0.0, 0.0, 5.0, 0.0, 5.0, 5.0),
+                box("dog", 0.0, 0.0, 5.0, 5.0, mask=RunLengths(100, 200, (20000,)), attributes={"age": 7}),
+                attributes={"weather": "rain"},
+            )
+        ),
+        tmp_path,
+    )
+    assert [re.sub("Pascal VOC has no place for ", "", note) for note in notes] == [
+        "classes without objects (classes: 1)",
+        "masks (objects: 1)",
+        "outlines, beside the boxes (objects: 1)",
+        "the attribute weather of pictures (pictures: 1)",
+        "the kind of the attribute age, a number or yes and no: it is text (objects: 1)",
+    ]
+
+
+def test_text_that_xml_cannot_hold_is_written_legally(tmp_path):
+    writer.write(
+        a_set(picture("a.png", box("dog", 0.0, 0.0, 1.0, 1.0, attributes={"a": "\0\ud800x"}))), tmp_path
+    )
+    annotations = voc.read(LabelFiles.open(tmp_path))
+    assert only(annotations).attributes["a"] == "\ufffd\ufffdx"
