@@ -35,7 +35,7 @@ class Section(BaseModel):
 class ModelSettings(Section):
     """Which network."""
 
-    name: str = "compact_cnn"
+    name: str = "compact_cnn"  # or yolo_light, for detection
     arguments: dict[str, Any] = {}  # passed to the builder beside num_classes and in_channels
     pretrained: bool = False  # start from the published weights
     weights: str = ""  # start from these: a run folder, or a file of weights
@@ -73,7 +73,7 @@ class InputSettings(Section):
     """How a picture becomes network input; part of the model for ever after."""
 
     size: Size | None = None  # None: what the network was drawn for
-    fit: Literal["crop", "stretch", "letterbox"] = "crop"
+    fit: Literal["crop", "stretch", "letterbox"] = "crop"  # detection: letterbox, which loses nothing
     margin: Annotated[int, Field(ge=0)] = 0  # pixels of black border inside the size (LeNet-5: 28 in 32)
     mean: tuple[float, ...] | None = None  # per channel, of pixels in 0..1; None: measured on train
     std: tuple[Positive, ...] | None = None
@@ -96,6 +96,12 @@ class AugmentSettings(Section):
     erase: Fraction = 0.0  # probability that a rectangle is blotted out
     mixup: NonNegative = 0.0  # strength (alpha) of blending a picture with another, labels too
     cutmix: NonNegative = 0.0  # strength (alpha) of pasting a part of another picture, labels too
+    box_crop: bool = False  # detection: crops that keep a random part of some box (SSD's)
+    expand: Annotated[float, Field(ge=1)] = (
+        1.0  # detection: the picture on a background so many times as wide
+    )
+    mosaic: Fraction = 0.0  # detection: probability that four pictures are put together
+    sizes: tuple[Size, ...] = ()  # detection: network inputs of these sizes in turn, by chance
 
     @model_validator(mode="after")
     def _check_crop(self) -> Self:
@@ -105,11 +111,13 @@ class AugmentSettings(Section):
 
 
 class LossSettings(Section):
-    """Cross-entropy and its corrections, or what capsule networks are trained with."""
+    """Cross-entropy and its corrections, what capsule networks are trained with, and the box's share."""
 
     kind: Literal["cross_entropy", "margin"] = "cross_entropy"
     label_smoothing: Fraction = 0.0  # cross_entropy
     class_weights: Literal["none", "balanced"] | tuple[NonNegative, ...] = "none"
+    box: Literal["mse", "iou", "giou", "diou", "ciou"] = "giou"  # localization: beside mse, all but mse
+    box_weight: Positive = 2.0  # localization: against the cross-entropy
 
     @model_validator(mode="after")
     def _check_smoothing(self) -> Self:
@@ -197,12 +205,15 @@ class EvaluateSettings(Section):
 
     batch_size: Annotated[int, Field(ge=1)] = 256
     mirror: bool = False  # average a picture's prediction with its mirror image's
+    score: Fraction = 0.01  # detection: boxes below are left aside
+    iou: Fraction = 0.5  # detection: of two boxes of a class that overlap by more, the surer one stays
+    most: Annotated[int, Field(ge=1)] = 100  # detection: boxes of a picture, the surest
 
 
 class Recipe(Section):
     """All settings of one training run."""
 
-    task: Literal["classification"] = "classification"
+    task: Literal["classification", "localization", "detection"] | None = None  # None: what the data are for
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     input: InputSettings = InputSettings()

@@ -8,12 +8,17 @@ own stream, so turning one on does not change what the others do.
     brightness ─ contrast ─ lighting ─ clamp           colour.py: one gain and offset per channel, one pass
     random erasing                                     erase.py: noise in a rectangle
 
+Objects follow by the same matrices (moving_objects.py); crops may be drawn by what they show (box_crop.py).
+
 Shapes: N pictures, C channels, H and W height and width, J components of the colour noise.
 """
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from striate.data.box_crop import View, draw_view, within
 from striate.data.colour import (
     IMAGENET_COLOURS,
     INTENSITY,
@@ -25,6 +30,7 @@ from striate.data.colour import (
 )
 from striate.data.erase import blot_out, draw_noise, draw_rectangles
 from striate.data.geometry import (
+    Geometry,
     changes_geometry,
     draw_geometry,
     looks_outside,
@@ -32,7 +38,9 @@ from striate.data.geometry import (
     moves_whole_pixels,
     resample,
 )
+from striate.data.moving_objects import move_masks, move_objects
 from striate.recipe import AugmentSettings
+from striate.samples import Objects
 
 
 class Augment:
@@ -55,7 +63,13 @@ class Augment:
     def is_identity(self) -> bool:
         """Nothing is on: pictures pass as they are."""
         settings = self.settings
-        return not (changes_geometry(settings) or changes_colour(settings) or settings.erase)
+        moves = changes_geometry(settings) or self.looks_at_objects
+        return not (moves or changes_colour(settings) or settings.erase)
+
+    @property
+    def looks_at_objects(self) -> bool:
+        """Whether what is seen of a picture depends on its objects: then use ``with_objects``."""
+        return self.settings.box_crop or self.settings.expand > 1
 
     def __call__(self, images: Tensor, epoch: int, indices: Tensor) -> Tensor:
         """The pictures as this epoch shows them.
@@ -70,14 +84,78 @@ class Augment:
             flips and erasing, or nothing: then ``images`` itself), else float32 in 0..255. Contrast keeps
             the mean of the picture as it was given, so that fill and crop have no say in it.
         """
+        return self._change(images, epoch, indices, None)
+
+    def with_objects(
+        self, images: Tensor, objects: Objects, epoch: int, indices: Tensor
+    ) -> tuple[Tensor, Objects]:
+        """The pictures as this epoch shows them, and their objects, as ``move_objects`` moves them; with
+        ``box_crop`` or ``expand`` pictures are first zoomed as ``draw_view`` draws it.
+
+        Args:
+            images, epoch, indices: as in the call.
+            objects: of the N pictures, in pixels of ``images``, on the CPU.
+        """
+        height, width = images.shape[-2:]
+        settings, view = self.settings, None
+        if self.looks_at_objects:
+            how = settings.box_crop, settings.expand, self.seed
+            view = draw_view(objects, *how, epoch, indices, height, width)
+        moved = self.move_objects(objects, epoch, indices, height, width, view)
+        return self._change(images, epoch, indices, view), moved
+
+    def move_objects(
+        self,
+        objects: Objects,
+        epoch: int,
+        indices: Tensor,
+        height: int,
+        width: int,
+        view: View | None = None,
+    ) -> Objects:
+        """The objects of the pictures that the call makes, in its pixels, as
+        ``striate.data.moving_objects.move_objects`` moves and cuts them.
+
+        Args:
+            objects: of N pictures, in pixels before the changes.
+            epoch, indices: as in the call.
+            height, width: of the pictures, in pixels.
+            view: what pictures were first zoomed to, if they were.
+        """
+        matrices = self._geometry(epoch, indices, height, width, view).matrices(height, width)
+        return move_objects(objects, matrices, torch.tensor([[0, 0, width, height]]))
+
+    def move_masks(
+        self, masks: Tensor, pictures: Tensor, epoch: int, indices: Tensor, view: View | None = None
+    ) -> Tensor:
+        """The masks of objects in the pictures that the call makes: bool or uint8 (T, H, W) -> the same.
+
+        Args:
+            masks: of the objects before the changes.
+            pictures: int64 (T,), as ``Objects.pictures``.
+            epoch, indices, view: as in ``move_objects``.
+        """
+        height, width = masks.shape[-2:]
+        matrices = self._geometry(epoch, indices, height, width, view).matrices(height, width)
+        return move_masks(masks, pictures, matrices)
+
+    def _geometry(self, epoch: int, indices: Tensor, height: int, width: int, view: View | None) -> Geometry:
+        geometry = draw_geometry(self.settings, self.seed, epoch, indices, height, width)
+        if view is None:
+            return geometry
+        corner, size = within(view, (geometry.crop_corner, geometry.crop_size))
+        return replace(geometry, crop_corner=corner, crop_size=size)
+
+    def _change(self, images: Tensor, epoch: int, indices: Tensor, view: View | None) -> Tensor:
         settings, moved = self.settings, images
-        if changes_geometry(settings):
+        if changes_geometry(settings) or view is not None:
             height, width = images.shape[-2:]
-            geometry = draw_geometry(settings, self.seed, epoch, indices, height, width)
-            if moves_whole_pixels(settings):
+            geometry = self._geometry(epoch, indices, height, width, view)
+            if view is None and moves_whole_pixels(settings):
                 moved = move_whole_pixels(images, geometry.mirror, geometry.shift, settings.fill)
             else:
-                fill = settings.fill if looks_outside(settings) else "edge"
+                outside = looks_outside(settings) or (view is not None and settings.expand > 1)
+                fill = settings.fill if outside else "edge"
                 moved = resample(images, geometry.matrices(height, width), fill)
         if changes_colour(settings):
             channels = images.shape[1]

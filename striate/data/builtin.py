@@ -1,10 +1,12 @@
-"""The two data sets that come with scikit-learn: no file and no network is needed."""
+"""Data sets that need no file: scikit-learn's digits and photographs, and scenes made of the digits."""
 
 import numpy as np
 import torch
 
-from striate.data.dataset import POOL, ArrayImages, Dataset, Split
+from striate.data.dataset import POOL, ArrayImages, Dataset, Split, dominant_labels
 
+DIGITS = tuple("0123456789")
+SCENES = {"count_train": 2000, "count_val": 250, "count_test": 250}
 _PHOTOGRAPHS = ("china", "flower")
 
 
@@ -18,7 +20,7 @@ def load_digits() -> Dataset:
     digits = load_sklearn_digits()
     pixels = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
     split = Split(ArrayImages(pixels, "digits"), torch.from_numpy(digits.target.astype(np.int64)))
-    return _built_in("digits", tuple("0123456789"), 1, split)
+    return _built_in("digits", DIGITS, 1, split)
 
 
 def load_photographs() -> Dataset:
@@ -31,6 +33,35 @@ def load_photographs() -> Dataset:
     pixels = np.stack([load_sample_image(f"{name}.jpg") for name in _PHOTOGRAPHS])
     images = ArrayImages(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), "photographs")
     return _built_in("photographs", _PHOTOGRAPHS, 3, Split(images, torch.arange(len(_PHOTOGRAPHS))))
+
+
+def load_scenes() -> Dataset:
+    """2,500 scenes of 160x160 with three to eight digits each, drawn when they are asked for."""
+    return _scenes("scenes", "detection", (3, 8))
+
+
+def load_single_scenes() -> Dataset:
+    """2,500 scenes of 160x160 with one digit each."""
+    return _scenes("scenes-one", "localization", (1, 1))
+
+
+def _scenes(name: str, task: str, objects: tuple[int, int]) -> Dataset:
+    from striate.data.scenes import scenes  # which takes its digits from here
+
+    splits = {}
+    for split, (pixels, found) in scenes(**SCENES, objects=objects).items():
+        labels = dominant_labels(found, len(DIGITS))
+        splits[split] = Split(ArrayImages(pixels, f"{name}-{split}"), labels, found)
+    return Dataset(
+        name=name,
+        source=name,
+        format="built-in",
+        why=f"{name} is a name of the catalogue",
+        task=task,
+        classes=DIGITS,
+        channels=3,
+        splits=splits,
+    )
 
 
 def _built_in(name: str, classes: tuple[str, ...], channels: int, split: Split) -> Dataset:

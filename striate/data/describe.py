@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from striate.data.dataset import ArrayImages, Dataset, Images
+from striate.data.dataset import ArrayImages, Dataset, Images, Split
 
 MEASURED = 2000  # pictures whose sizes are looked at, per split
 
@@ -29,10 +29,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "channels": dataset.channels,
         "classes": list(dataset.classes),
         "splits": {
-            name: {
-                "pictures": len(split),
-                "per_class": torch.bincount(split.targets, minlength=len(dataset.classes)).tolist(),
-            }
+            name: {"pictures": len(split)} | _counts(split, len(dataset.classes))
             for name, split in dataset.splits.items()
         },
         "sizes": {
@@ -41,6 +38,18 @@ def describe(dataset: Dataset) -> dict[str, Any]:
             "most_frequent": [[w, h, count] for (w, h), count in sizes.most_common(5)],
         },
         "faults": [[fault.name, fault.what] for fault in dataset.faults],
+        "remarks": list(dataset.remarks),
+    }
+
+
+def _counts(split: Split, num_classes: int) -> dict[str, Any]:
+    """Pictures of each class; of boxes how many each class has, and how many pictures have none."""
+    if split.objects is None:
+        return {"per_class": torch.bincount(split.targets, minlength=num_classes).tolist()}
+    return {
+        "per_class": torch.bincount(split.objects.labels, minlength=num_classes).tolist(),
+        "objects": len(split.objects.labels),
+        "without_objects": int((split.objects.counts == 0).sum()),
     }
 
 

@@ -125,21 +125,27 @@ def draw_geometry(
 
 
 def _draw_crop(settings: AugmentSettings, seed: int, epoch: int, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Corner and size of the crops, each float64 (N, 2), as fractions of width and height.
-
-    Uniform area, log-uniform aspect out of those that fit, uniform position.
-    """
+    """Corner and size of the crops, each float64 (N, 2), as fractions of width and height."""
     if settings.crop is None:
         zeros = torch.zeros(len(indices), 2, dtype=torch.float64)
         return zeros, zeros + 1
-    smallest, largest = settings.crop
-    draws = keyed_uniform(seed, epoch, indices, 4, Stream.CROP)
-    area = smallest + (largest - smallest) * draws[:, 0]
-    low = area.clamp(min=ASPECT[0]).log()  # width sqrt(area * aspect) and height sqrt(area / aspect) fit
-    high = (1 / area).clamp(max=ASPECT[1]).log()  # into the picture for aspects from area to 1 / area
-    aspect = (low + (high - low) * draws[:, 1]).exp()
-    size = torch.stack([area * aspect, area / aspect], dim=1).sqrt().clamp(max=1)  # 1 + 1e-16 is not inside
-    return draws[:, 2:] * (1 - size), size
+    return crops_of(keyed_uniform(seed, epoch, indices, 4, Stream.CROP), settings.crop, ASPECT)
+
+
+def crops_of(
+    draws: Tensor, areas: tuple[float, float], aspects: tuple[float, float]
+) -> tuple[Tensor, Tensor]:
+    """Corner and size of crops, each (..., 2), as fractions of width and height, from uniform draws (..., 4).
+
+    Uniform area, log-uniform aspect out of those that fit, uniform position.
+    """
+    smallest, largest = areas
+    area = smallest + (largest - smallest) * draws[..., 0]
+    low = area.clamp(min=aspects[0]).log()  # width sqrt(area * aspect) and height sqrt(area / aspect) fit
+    high = (1 / area).clamp(max=aspects[1]).log()  # into the picture for aspects from area to 1 / area
+    aspect = (low + (high - low) * draws[..., 1]).exp()
+    size = torch.stack([area * aspect, area / aspect], dim=-1).sqrt().clamp(max=1)  # 1 + 1e-16 is not inside
+    return draws[..., 2:] * (1 - size), size
 
 
 # Applying -----------------------------------------------------------------------------------------------

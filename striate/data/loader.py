@@ -25,7 +25,7 @@ from striate.data.survey import CHUNK, CHUNK_BYTES, Progress, Survey, chunks, su
 from striate.data.workers import TIMEOUT, read_lists
 from striate.download import cache_folder
 from striate.errors import InputError
-from striate.samples import Batch, Frame, Selection
+from striate.samples import Batch, Frame, Objects, Selection
 
 ORDER = 100  # the stream of random numbers of an epoch's order, apart from those of streams.Stream
 
@@ -33,15 +33,21 @@ ORDER = 100  # the stream of random numbers of an epoch's order, apart from thos
 class Pictures(ABC):
     """The pictures of a split at network input size, uint8.
 
+    Args:
+        names: of the pictures.
+        targets: int64 (n,).
+        objects: as of ``Split``.
+
     Attributes:
         notes: what a person should be told of them, one sentence each.
     """
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, names: Sequence[str], targets: Tensor) -> None:
+    def __init__(self, names: Sequence[str], targets: Tensor, objects: Objects | None = None) -> None:
         self.names = names
-        self.targets = targets  # int64 (n,)
+        self.targets = targets
+        self.objects = objects
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,9 +65,14 @@ class MemoryPictures(Pictures):
     """All of them in one uint8 tensor: a batch is one indexing operation."""
 
     def __init__(
-        self, pixels: Tensor, frames: Sequence[Frame], names: Sequence[str], targets: Tensor
+        self,
+        pixels: Tensor,
+        frames: Sequence[Frame],
+        names: Sequence[str],
+        targets: Tensor,
+        objects: Objects | None = None,
     ) -> None:
-        super().__init__(names, targets)
+        super().__init__(names, targets, objects)
         self.pixels = pixels  # uint8 (n, C, H, W)
         self.frames = frames
 
@@ -76,7 +87,8 @@ class StreamedPictures(Pictures):
     def __init__(
         self, split: Split, preprocessing: Preprocessing, survey: Survey, workers: int, timeout: float
     ) -> None:
-        super().__init__([split.images.name(i) for i in survey.kept.tolist()], split.targets[survey.kept])
+        kept = split.select(survey.kept)
+        super().__init__(kept.names, kept.targets, kept.objects)
         self.images = split.images
         self.preprocessing = preprocessing
         self.shape = *preprocessing.size, preprocessing.channels  # as decoders write and convolutions read
@@ -178,8 +190,8 @@ def _read_into_memory(
                 frames.append(outcome)
                 kept.append(index)
             progress(len(indices))
-    names = [split.images.name(i) for i in kept]
-    return MemoryPictures(pixels[: len(kept)], frames, names, split.targets[kept]), faults
+    chosen = split.select(torch.tensor(kept, dtype=torch.int64))
+    return MemoryPictures(pixels[: len(kept)], frames, chosen.names, chosen.targets, chosen.objects), faults
 
 
 def _place_array(split: Split, pixels: Tensor, preprocessing: Preprocessing, progress: Progress) -> Pictures:
@@ -190,7 +202,7 @@ def _place_array(split: Split, pixels: Tensor, preprocessing: Preprocessing, pro
             preprocessing.place(with_channels(chunk, preprocessing.channels, split.images.name(0)))[0]
         )
         progress(len(chunk))
-    return MemoryPictures(torch.cat(placed), [frame] * len(split), split.names, split.targets)
+    return MemoryPictures(torch.cat(placed), [frame] * len(split), split.names, split.targets, split.objects)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
@@ -206,7 +218,8 @@ class Loader:
         batch_size: the largest batch.
         seed: of the order; None keeps the pictures in their own order.
         order: an epoch -> its ``Batch.keys``, int64 (n,); None shows every picture once.
-        partners: an epoch and its keys -> those of the samples that each is to be mixed with, int64 (n,).
+        partners: an epoch and its keys -> those of the samples that each is to be put together with, int64
+            (n,) or (n, k).
         part: the keys of a batch -> those that this process computes; None: all.
     """
 
@@ -237,13 +250,13 @@ class Loader:
         if self.partners:
             partners = self.partners(epoch, order).tensor_split(len(self))[start:]
             pairs = zip(key_lists, map(self.part, partners), strict=True)
-            key_lists = [torch.cat(pair) for pair in pairs]
+            key_lists = [torch.cat([keys, others.flatten()]) for keys, others in pairs]
         read = self.pictures.batches([keys % len(self.pictures) for keys in key_lists])
         for batch_keys, keys, (images, frames) in zip(whole, key_lists, read, strict=True):
-            half = len(keys) // 2 if self.partners else len(keys)
-            batch = replace(self._batch(keys[:half], images[:half], frames[:half]), whole=len(batch_keys))
+            own = len(self.part(batch_keys))
+            batch = replace(self._batch(keys[:own], images[:own], frames[:own]), whole=len(batch_keys))
             if self.partners:
-                batch = replace(batch, partners=self._batch(keys[half:], images[half:], frames[half:]))
+                batch = replace(batch, partners=self._batch(keys[own:], images[own:], frames[own:]))
             yield batch
 
     def _every_picture_once(self, epoch: int) -> Tensor:
@@ -254,7 +267,8 @@ class Loader:
     def _batch(self, keys: Tensor, images: Tensor, frames: Sequence[Frame]) -> Batch:
         indices = keys % len(self.pictures)
         names = Selection(self.pictures.names, indices)
-        return Batch(images, self.pictures.targets[indices], indices, names, frames, keys)
+        known = self.pictures.targets if self.pictures.objects is None else self.pictures.objects
+        return Batch(images, known[indices], indices, names, frames, keys)
 
 
 def measure_pixels(pictures: Pictures, sample: int = 10_000) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -24,3 +24,14 @@ class Stream(IntEnum):
     MIX_SHARE = 15
     MIX_CENTRE = 16  # of CutMix's box
     TURN = 17  # the order in which the pictures of a class take turns
+    SCENE = 18  # how many digits and how much clutter a generated scene has, and its background
+    SCENE_DIGITS = 19
+    SCENE_CLUTTER = 20
+    SCENE_NOISE = 21
+    SCENE_SOURCE = 22  # which handwritten digits serve which split
+    BOX_CROP = 23  # IoU-aware crop
+    EXPAND = 24
+    MOSAIC = 25  # whether
+    MOSAIC_PARTNERS = 26
+    MOSAIC_LAYOUT = 27
+    BATCH_SIZE = 28  # of the pictures of a batch, in pixels

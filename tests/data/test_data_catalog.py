@@ -189,7 +189,7 @@ def test_every_entry_is_complete(name):
     entry = CATALOG[name]
     assert (entry.kind == "built-in") == (not entry.files)
     assert len(set(entry.classes)) == len(entry.classes) >= 2
-    assert entry.task == "classification"
+    assert entry.task == {"scenes": "detection", "scenes-one": "localization"}.get(name, "classification")
     assert entry.homepage.startswith("http")
     assert entry.licence
     for file in entry.files:
@@ -199,7 +199,8 @@ def test_every_entry_is_complete(name):
 
 
 def test_list_datasets_takes_patterns():
-    assert list_datasets() == ["digits", "photographs", "mnist", "fashion-mnist", "cifar10", "flowers"]
+    built_in = ["digits", "photographs", "scenes", "scenes-one"]
+    assert list_datasets() == [*built_in, "mnist", "fashion-mnist", "cifar10", "flowers"]
     assert list_datasets("*mnist") == ["mnist", "fashion-mnist"]
 
 
