@@ -86,7 +86,7 @@ def may_import(here: tuple[str, ...], there: tuple[str, ...]) -> bool:
     if there[0] == "cli":
         return here[0] in ("cli", "__main__")
     if here[0] == there[0] == "tasks":
-        return here[1] == "__init__" or len(there) == 1 or there[1] in ("task", here[1])
+        return here[1] == "__init__" or len(there) == 1 or there[1] in ("task", "drawing", here[1])
     if here[0] in FOUNDATION:
         return there[0] in FOUNDATION[here[0]]
     if here[0] == there[0] or there[0] in FOUNDATION or here[0] not in ALLOWED:

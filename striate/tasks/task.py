@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -33,9 +34,21 @@ class Task(ABC):
     def build(self, backbone: Backbone, classes: Sequence[str]) -> nn.Module:
         """Backbone and head as one module: pictures (N, C, H, W) -> ``Outputs``."""
 
+    def examples(self, count: int) -> Any:
+        """Targets of ``count`` black pictures, to try a step with."""
+        return torch.zeros(count, dtype=torch.int64)
+
+    def in_input(self, targets: Any, frames: Sequence[Frame]) -> Any:
+        """The targets of a batch as the loss receives them: boxes in pixels of the network input."""
+        return targets
+
+    def inputs(self, images: Tensor, targets: Any) -> tuple[Any, ...]:
+        """What the module is called with in training; some choose what they compute by the targets."""
+        return (images,)
+
     @abstractmethod
     def loss(self, outputs: Outputs, targets: Any) -> dict[str, Tensor]:
-        """Named scalar terms; "loss" is their weighted sum."""
+        """Named scalar terms; "loss" is their weighted sum, a mean over the pictures."""
 
     @abstractmethod
     def scores(self, outputs: Outputs, targets: Any) -> dict[str, Tensor]:

@@ -1,0 +1,1 @@
+"""Detection: any number of labelled boxes per picture."""

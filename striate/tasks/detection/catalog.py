@@ -1,0 +1,127 @@
+"""Detectors by name: how each is built, and which pictures it takes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from typing import Any
+
+from torch import nn
+
+from striate.errors import InputError
+from striate.tasks.detection.faster_rcnn import faster_rcnn, faster_rcnn_light
+from striate.tasks.detection.rules import DetectionRules
+from striate.tasks.detection.ssd import ssd300, ssd_light
+from striate.tasks.detection.yolo import darknet19_yolo, yolo_light, yolov3
+
+DEFAULT_DETECTOR = "yolo_light"
+
+Build = Callable[..., tuple[nn.Module, DetectionRules]]  # (num_classes, in_channels, **arguments)
+
+
+@dataclass(frozen=True)
+class DetectorFacts:
+    """What is known of a detector.
+
+    Attributes:
+        title: what it is, in one line.
+        build: makes the network and its rules.
+        size: H, W of the pictures that it was drawn for.
+        minimum: the smallest side that it takes.
+        multiple: of which both sides are multiples.
+        strides: of the maps that it detects on, unless the argument "strides" names others.
+        anchors: how many shapes of boxes for each stride it wants to be told of the data, as the argument
+            "anchors"; 0: none.
+    """
+
+    title: str
+    build: Build
+    size: tuple[int, int]
+    minimum: int
+    multiple: int = 1
+    strides: tuple[int, ...] = ()
+    anchors: int = 0
+
+
+DETECTORS: dict[str, DetectorFacts] = {
+    "yolo_light": DetectorFacts(
+        "YOLO for ordinary machines, on any network of the catalogue",
+        yolo_light,
+        (160, 160),
+        64,
+        32,
+        (8, 16),
+        3,
+    ),
+    "yolo_shared": DetectorFacts(
+        "YOLO on Darknet-19, five boxes per cell that share their classes",
+        partial(darknet19_yolo, shared_classes=True),
+        (416, 416),
+        64,
+        32,
+        (32,),
+        5,
+    ),
+    "yolov2": DetectorFacts(
+        "YOLOv2 on Darknet-19, five boxes per cell",
+        partial(darknet19_yolo, shared_classes=False),
+        (416, 416),
+        64,
+        32,
+        (32,),
+        5,
+    ),
+    "yolov3": DetectorFacts(
+        "YOLOv3 on Darknet-53, three boxes per cell at three scales",
+        yolov3,
+        (416, 416),
+        64,
+        32,
+        (8, 16, 32),
+        3,
+    ),
+    "ssd_light": DetectorFacts(
+        "SSD for ordinary machines, on any network of the catalogue", ssd_light, (160, 160), 64, 32
+    ),
+    "ssd300": DetectorFacts("SSD300 on VGG-16", ssd300, (300, 300), 300),
+    "faster_rcnn_light": DetectorFacts(
+        "Faster R-CNN for ordinary machines, on any network of the catalogue",
+        faster_rcnn_light,
+        (160, 160),
+        64,
+        32,
+    ),
+    "faster_rcnn": DetectorFacts(
+        "Faster R-CNN with a feature pyramid on ResNet-50, or on VGG-16", faster_rcnn, (640, 640), 128, 32
+    ),
+}
+
+
+def detector_facts(name: str) -> DetectorFacts:
+    """The facts of a detector.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in DETECTORS:
+        raise InputError(f"no detector is called {name!r}", "--model", f"one of {', '.join(DETECTORS)}")
+    return DETECTORS[name]
+
+
+def create_detector(
+    name: str, num_classes: int, in_channels: int, **arguments: Any
+) -> tuple[nn.Module, DetectionRules]:
+    """A detector with fresh weights, and its rules.
+
+    Raises:
+        InputError: there is none of that name, or it takes no such arguments.
+    """
+    facts = detector_facts(name)
+    known = signature(facts.build).parameters.keys() - {"num_classes", "in_channels", "shared_classes"}
+    if unknown := set(arguments) - known:
+        raise InputError(
+            f"{name} takes no argument {', '.join(sorted(unknown))}",
+            "model.arguments",
+            f"it takes {', '.join(sorted(known))}",
+        )
+    return facts.build(num_classes, in_channels, **arguments)
