@@ -30,7 +30,7 @@ from striate.run_folder import (
     read_config,
     start_run_folder,
 )
-from striate.settle import check_network, resolve_recipe, settle
+from striate.settle import check_network, choose_task, resolve_recipe, settle
 from striate.train.distributed import join_processes, restarted
 from striate.train.fit import CHECKPOINT, Watcher
 from striate.train.logging import check_tensorboard
@@ -73,6 +73,7 @@ def train(
             check_tensorboard()
         with processes.first_goes_first():  # it downloads what there is to download
             dataset = data if isinstance(data, Dataset) else load_data(recipe.data.source)
+            recipe = choose_task(recipe, dataset)
             folder = Path(out) if out else Path("runs") / f"{dataset.name}-{recipe.model.name}"
             if processes.is_first and not restarted():
                 check_run_folder(folder)
@@ -165,7 +166,7 @@ def _check_unfinished(path: Path) -> None:
 def _describe(prepared: PreparedData, recipe: Recipe) -> RunConfig:
     dataset = prepared.dataset
     return RunConfig(
-        task=recipe.task,
+        task=recipe.task or "classification",
         model=recipe.model.name,
         arguments=recipe.model.arguments,
         classes=dataset.classes,

@@ -11,6 +11,7 @@ it should follow the batch size differs from optimizer to optimizer, so that is 
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +113,7 @@ def fits(
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
             images = to_input(torch.zeros(size, *input_shape, device=device))
-            targets = torch.zeros(size, dtype=torch.int64, device=device)
+            targets = task.examples(size).to(device)
             _step(model.train(), task, optimizer, precision, images, targets)
             return True
         except (RuntimeError, MemoryError) as error:
@@ -133,7 +134,7 @@ def _step(
     settings: OptimizerSettings,
     precision: Precision,
     images: Tensor,
-    targets: Tensor,
+    targets: Any,
 ) -> None:
     """A step as any but the first: the optimizer has its state already."""
     optimizer = build_optimizer(model, settings)
@@ -142,7 +143,7 @@ def _step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     with autocast(precision, images.device):
-        outputs = model(images)
+        outputs = model(*task.inputs(images, targets))
     task.loss(outputs, targets)["loss"].backward()
     optimizer.step()
 

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.data.augment import Augment
+from striate.data.changes import Changes
 from striate.data.loader import Loader, MemoryPictures, Pictures
-from striate.data.mixing import Mixer
 from striate.data.sampling import BalancedOrder
 from striate.device import to_input
 from striate.prepared import PreparedData, Reading, unwatched
 from striate.recipe import Recipe
 from striate.samples import Batch, Frame
 from striate.tasks.classification import Classifier
+from striate.tasks.task import Task
 from striate.train.checkpoint import TrainingState
 from striate.train.fit import Feed
 from striate.train.memory import with_smaller_parts
@@ -39,6 +39,7 @@ class HeadOnly(nn.Module):
 
 def phase_feed(
     state: TrainingState,
+    task: Task,
     recipe: Recipe,
     prepared: PreparedData,
     precision: Precision,
@@ -48,24 +49,21 @@ def phase_feed(
     phase = choose_phases(recipe.train, recipe.optimizer.lr)[state.phase]
     pictures, seed = prepared.pictures["train"], recipe.train.seed
     device = next(state.model.parameters()).device
-    augment, mixer = Augment(recipe.augment, seed), Mixer(recipe.augment, seed, len(prepared.dataset.classes))
-    is_plain = not phase.augment or (augment.is_identity and not mixer.is_on)
+    changes = Changes(recipe.augment, seed, len(prepared.dataset.classes), task.in_input)
+    is_plain = not (phase.augment and changes.is_on)
     order = BalancedOrder(pictures.targets, seed) if recipe.data.sampling == "balanced" else None
     state.network = None
 
-    def to_device(tensor: Tensor) -> Tensor:
-        return tensor.to(device, non_blocking=True)
+    def to_device(targets: Any) -> Any:
+        return targets.to(device, non_blocking=True)
 
     def prepare_plain(batch: Batch) -> Tensor:
         return prepared.preprocessing.normalize(to_input(to_device(batch.images)))
 
-    def prepare(epoch: int, batch: Batch) -> tuple[Tensor, Tensor]:
+    def prepare(epoch: int, batch: Batch) -> tuple[Tensor, Any]:
         if is_plain:
-            return prepare_plain(batch), to_device(batch.targets)
-        images, targets = augment(to_device(batch.images), epoch, batch.keys), batch.targets
-        if other := batch.partners:
-            other_images = augment(to_device(other.images), epoch, other.keys)
-            images, targets = mixer(images, targets, other_images, other.targets, epoch, batch.keys)
+            return prepare_plain(batch), to_device(task.in_input(batch.targets, batch.frames))
+        images, targets = changes(batch, epoch, state.step, device)
         return prepared.preprocessing.normalize(to_input(images)), to_device(targets)
 
     def prepare_features(epoch: int, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -80,7 +78,7 @@ def phase_feed(
         if features is not None:
             state.network = HeadOnly(state.model)
             return Feed(Loader(features, batch_size, seed, order, None, part), prepare_features)
-    partners = mixer.partners if mixer.is_on and not is_plain else None
+    partners = None if is_plain else changes.partners
     return Feed(Loader(pictures, batch_size, seed, order, partners, part), prepare)
 
 

@@ -9,10 +9,10 @@ from striate.data.load import load_data
 from striate.device import choose_device, place_model
 from striate.feed import phase_feed
 from striate.files import write_atomically
+from striate.network import build
 from striate.prepared import Reading, prepare_data, unwatched
 from striate.recipe import Recipe
-from striate.run import build
-from striate.settle import resolve_recipe, settle
+from striate.settle import choose_task, resolve_recipe, settle
 from striate.start import find_start
 from striate.tasks.task import Task
 from striate.train.checkpoint import TrainingState
@@ -66,21 +66,22 @@ def _begin(
 ) -> tuple[TrainingState, Task, Feed, Recipe, Precision]:
     """A run at its first step, as ``striate.train`` begins it, without a folder."""
     device = choose_device(recipe.train.device)
+    recipe = choose_task(recipe, dataset)
     prepared = prepare_data(dataset, recipe, reading)
     recipe = settle(recipe, prepared)
     seed_everything(recipe.train.seed)
     if recipe.train.deterministic:
         use_exact_kernels(device)
-    classes, channels = prepared.dataset.classes, prepared.preprocessing.channels
+    classes, look = prepared.dataset.classes, prepared.preprocessing
     weights = class_weights(recipe, prepared.pictures["train"].targets, len(classes))
-    model, task = build(recipe, classes, channels, weights, find_start(recipe))
+    model, task = build(recipe, classes, look.channels, look.size, weights, find_start(recipe))
     model = place_model(model, device)
     state = TrainingState(
         model, build_optimizer(model, recipe.optimizer), micro_batches=recipe.train.accumulate
     )
     enter_phase(state, choose_phases(recipe.train, recipe.optimizer.lr)[0], recipe.optimizer)
     precision = resolve_precision(recipe.train.precision, device)
-    return state, task, phase_feed(state, recipe, prepared, precision, reading), recipe, precision
+    return state, task, phase_feed(state, task, recipe, prepared, precision, reading), recipe, precision
 
 
 def save_range_test(test: RangeTest, path: Path, title: str = "") -> None:

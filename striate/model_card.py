@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from striate.files import write_text
 from striate.report.confusion import accuracy_interval, most_confused
-from striate.report.facts import ReportFacts
+from striate.report.facts import BoxFacts, ReportFacts
 from striate.report.wording import (
     CAVEATS,
     counted,
@@ -19,11 +19,13 @@ from striate.report.wording import (
     flat,
     label,
     metric_name,
+    metric_value,
     percent,
     plain,
     results_table,
     split_name,
     started_from,
+    three_decimals,
     writable,
 )
 
@@ -43,6 +45,21 @@ run.predict("picture.png")
 ```
 
 `RUN` is this folder. Resizing and normalization are part of the model: give it pictures as they are."""
+USE_BOXES = """```bash
+striate predict RUN picture.png --draw drawn
+```
+
+```python
+import striate
+
+run = striate.load_run("RUN")
+for box in run.predict("picture.png"):
+    print(box.label, box.score, box.box_xyxy)
+```
+
+`RUN` is this folder. Resizing and normalization are part of the model: give it pictures as they are. A box is
+its left, top, right and bottom edge, in pixels of the picture from its top left corner. The folder `drawn`
+gets a copy of the picture with the boxes in it."""
 
 
 def write_model_card(path: Path, facts: ReportFacts) -> None:
@@ -61,7 +78,7 @@ def write_model_card(path: Path, facts: ReportFacts) -> None:
 def model_card(facts: ReportFacts) -> str:
     """The model card of a run as Markdown behind YAML front matter; names that users chose are quoted."""
     sections = [
-        ("How to use it", USE),
+        ("How to use it", USE_BOXES if facts.boxes else USE),
         ("Classes", _classes(facts)),
         ("Data", _data(facts)),
         ("Results", _results(facts)),
@@ -76,10 +93,11 @@ def model_card(facts: ReportFacts) -> str:
 
 def _front_matter(facts: ReportFacts) -> str:
     source = dataset_name(facts.data) or "unnamed"
+    kind = "object-detection" if facts.boxes else "image-classification"
     results = [
         EvalResult(
-            task_type="image-classification",
-            task_name="Image classification",
+            task_type=kind,
+            task_name=label(kind.replace("-", " ")),
             dataset_type=source,
             dataset_name=source,
             dataset_split=split_name(split),
@@ -93,8 +111,8 @@ def _front_matter(facts: ReportFacts) -> str:
     ]
     data = ModelCardData(
         library_name="striate",
-        pipeline_tag="image-classification",
-        tags=["image-classification", "computer-vision", "pytorch", facts.model],
+        pipeline_tag=kind,
+        tags=[kind, "computer-vision", "pytorch", facts.model],
         model_name=facts.title if results else None,
         eval_results=results or None,
     )
@@ -102,14 +120,17 @@ def _front_matter(facts: ReportFacts) -> str:
 
 
 def _summary(facts: ReportFacts) -> str:
+    source, classes = _text(dataset_name(facts.data) or "pictures"), counted(len(facts.classes), "class")
+    what = f"of {classes} of objects in {source}" if facts.boxes else f"of {source} into {classes}"
     text = (
         f"{_text(facts.model)} with {counted(facts.params, 'parameter')}, trained with Striate for "
-        f"{facts.task} of {_text(dataset_name(facts.data) or 'pictures')} into "
-        f"{counted(len(facts.classes), 'class')}."
+        f"{facts.task} {what}."
     )
-    accuracy = facts.results.get(facts.results_split, {}).get("accuracy")
-    if accuracy is not None:
-        text += f" Accuracy on the {split_name(facts.results_split)} split: **{percent(accuracy)}**."
+    measured = facts.results.get(facts.results_split, {})
+    for key in ("accuracy", "map", "map_50", "mean_iou"):
+        if key in measured:
+            value = metric_value(key, measured[key])
+            text += f" {metric_name(key)} on the {split_name(facts.results_split)} split: **{value}**."
     return text
 
 
@@ -133,6 +154,8 @@ def _results(facts: ReportFacts) -> str:
 
 
 def _per_class(facts: ReportFacts) -> str:
+    if facts.boxes and facts.boxes.per_class:
+        return _detections_per_class(facts.boxes)
     if not facts.per_class:
         return ""
     if len(facts.per_class) > TABLED_CLASSES:
@@ -144,12 +167,32 @@ def _per_class(facts: ReportFacts) -> str:
     return _table(("Class", "Precision", "Recall", "F1", "Pictures"), rows)
 
 
+def _detections_per_class(boxes: BoxFacts) -> str:
+    if len(boxes.per_class) > TABLED_CLASSES:
+        return f"`report.html` has the average precision of all {len(boxes.per_class):,} classes."
+    rows = [
+        (
+            scores.name,
+            three_decimals(scores.ap),
+            three_decimals(scores.ap_50),
+            "–" if scores.f1 is None else percent(scores.f1),
+            three_decimals(scores.threshold),
+            f"{scores.objects:,}",
+            f"{scores.detections:,}",
+        )
+        for scores in boxes.per_class
+    ]
+    return _table(("Class", "AP", "AP@0.5", "Best F1", "at score", "Objects", "Detections"), rows)
+
+
 def _limits(facts: ReportFacts) -> str:
     split = split_name(facts.results_split)
-    limits = [
-        f"It knows its {counted(len(facts.classes), 'class')} and nothing else: a picture of anything else "
-        "is given one of them."
-    ]
+    known = f"It knows its {counted(len(facts.classes), 'class')} and nothing else:"
+    if facts.boxes and facts.boxes.per_class:
+        limits = [f"{known} any other object is not found, or taken for one of them."]
+        limits += _detection_limits(facts.boxes, split)
+    else:
+        limits = [f"{known} a picture of anything else is given one of them."]
     seen = [(row, name) for row, name in zip(facts.per_class, facts.classes, strict=False) if row[3] > 0]
     if seen:
         (precision, recall, f1, support), name = min(seen, key=lambda entry: entry[0][2])
@@ -157,6 +200,8 @@ def _limits(facts: ReportFacts) -> str:
             f"The weakest class on the {split} split is {_text(name)}: F1 {percent(f1)}, precision "
             f"{percent(precision)}, recall {percent(recall)} on {counted(support, 'picture')}."
         )
+    if facts.boxes:
+        limits += _place_limits(facts.boxes, facts.classes)
     limits += _confusion_limits(facts)
     error = facts.results.get(facts.results_split, {}).get("calibration_error")
     if error is not None:
@@ -169,6 +214,42 @@ def _limits(facts: ReportFacts) -> str:
         verb = "was" if len(facts.faults) == 1 else "were"
         limits.append(f"{counted(len(facts.faults), 'picture')} could not be read and {verb} skipped.")
     return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _detection_limits(boxes: BoxFacts, split: str) -> list[str]:
+    """On how many objects it was measured, the weakest class, how much is found, and what to mend first."""
+    seen = [scores for scores in boxes.per_class if scores.ap is not None]
+    weakest = min(seen, key=lambda scores: scores.ap or 0.0)
+    objects = sum(scores.objects for scores in seen)
+    limits = [
+        f"Its average precision was measured on {counted(objects, 'object')} of the {split} split.",
+        f"The weakest class there is {_text(weakest.name)}: AP {three_decimals(weakest.ap)}, AP@0.5 "
+        f"{three_decimals(weakest.ap_50)} on {counted(weakest.objects, 'object')}.",
+    ]
+    if boxes.balance:
+        f1, threshold, precision, recall = boxes.balance
+        limits.append(
+            f"At a score of {threshold:.3f}, which balances both best (F1 {percent(f1)}), it finds "
+            f"{percent(recall)} of the objects, and {percent(precision)} of its boxes are right (IoU 0.5 or "
+            "more)."
+        )
+    if boxes.errors:
+        worst = max(boxes.errors.kinds, key=lambda kind: kind.gain)
+        limits.append(
+            f"What costs most is errors of the kind {worst.kind}: without them mAP@0.5 would be larger by "
+            f"{worst.gain:.3f}."
+        )
+    return limits
+
+
+def _place_limits(boxes: BoxFacts, classes: Sequence[str]) -> list[str]:
+    """The class whose boxes fit worst, of a localizer."""
+    seen = [(place, name) for place, name in zip(boxes.places, classes, strict=False) if place[2]]
+    if not seen:
+        return []
+    (iou, _, pictures), name = min(seen, key=lambda entry: entry[0][0])
+    measured = f"mean IoU {three_decimals(iou)} on {counted(pictures, 'picture')}"
+    return [f"Its boxes fit worst around {_text(name)}: {measured}."]
 
 
 def _confusion_limits(facts: ReportFacts) -> list[str]:

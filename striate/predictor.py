@@ -18,7 +18,7 @@ from striate.models.imagenet import imagenet_classes
 from striate.models.published import WEIGHTS
 from striate.ops.crop_and_resize import crop_and_resize
 from striate.run_folder import unwritable
-from striate.samples import Batch, Frame
+from striate.samples import Batch, Classification, Detections, Frame, Localization
 from striate.tasks.classification import ClassificationTask
 from striate.tasks.task import Task
 from striate.train.loop import predict_batches
@@ -31,6 +31,23 @@ class LabelScore:
     label: str
     score: float
     wnid: str | None = field(default=None, repr=False)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What JSON says of it."""
+        return ({"wnid": self.wnid} if self.wnid else {}) | {"class": self.label, "score": self.score}
+
+
+@dataclass(frozen=True)
+class FoundBox(LabelScore):
+    """A class name, how sure the network is of it, and where: corners x1, y1, x2, y2 in pixels."""
+
+    box_xyxy: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What JSON says of it."""
+        return super().facts | {"box_xyxy": self.box_xyxy}
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class Predictor:
         mirror: whether each picture's mirror image is looked at too.
         wnids: the K WordNet ids, or none.
         box_norm: what to look at of each picture, (y1, x1, y2, x2) in 0..1; None is all of it.
+        score: boxes that a detector is less sure of are left out.
     """
 
     model: nn.Module
@@ -58,13 +76,14 @@ class Predictor:
     mirror: bool = False
     wnids: tuple[str, ...] = ()
     box_norm: tuple[float, float, float, float] | None = None
+    score: float = 0.5
 
     def predict(self, picture: str | Path | Tensor, count: int = 5) -> list[LabelScore]:
-        """The most probable classes of one picture, best first.
+        """What is in one picture, the surest first: its most probable classes, or boxes (``FoundBox``).
 
         Args:
             picture: a file, or pixels uint8 (C, H, W).
-            count: how many classes.
+            count: how many classes, or for localization those of the one box; of boxes all are given.
 
         Raises:
             InputError: the file is no picture, the tensor is not of that form, or the channels are not
@@ -74,10 +93,7 @@ class Predictor:
 
     def predict_all(self, pictures: Sequence[str | Path | Tensor], count: int = 5) -> list[list[LabelScore]]:
         """``predict`` for several pictures, computed in batches; they may be of different sizes."""
-        return [
-            [self._named(label, score) for label, score in prediction.top(count)]
-            for prediction in self._predictions(pictures)
-        ]
+        return [self.named(prediction, count) for prediction in self.predictions(pictures)]
 
     def draw_all(self, pictures: Sequence[Path], folder: Path) -> None:
         """Write a copy of each picture, with its prediction drawn into it, as PNG into ``folder``.
@@ -91,7 +107,7 @@ class Predictor:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(folder, error, "--draw") from None
-        for picture, name, prediction in zip(pictures, names, self._predictions(pictures), strict=True):
+        for picture, name, prediction in zip(pictures, names, self.predictions(pictures), strict=True):
             image = decode_image(picture, channels=self.preprocessing.channels)
             drawn = self.task.draw(image, prediction)
             write_atomically(folder / name, lambda path, drawn=drawn: drawn.save(path, "PNG"))  # type: ignore[misc]
@@ -136,10 +152,25 @@ class Predictor:
         cut = crop_and_resize(picture[None], boxes_norm, first, self.preprocessing.inner_size())[0]
         return replace(self.preprocessing, fit="stretch").place(cut.round().byte())  # only the margin is left
 
-    def _named(self, label: int, score: float) -> LabelScore:
-        return LabelScore(self.classes[label], score, self.wnids[label] if self.wnids else None)
+    def named(self, prediction: Any, count: int = 5) -> list[LabelScore]:
+        """What the task predicts for a picture, in words; as ``predict`` gives it."""
+        if isinstance(prediction, Detections):
+            rows = zip(
+                prediction.labels.tolist(),
+                prediction.scores.tolist(),
+                prediction.boxes_xyxy.tolist(),
+                strict=True,
+            )
+            return [FoundBox(self.classes[label], score, None, tuple(box)) for label, score, box in rows]
+        top = Classification(prediction.probs).top(count)
+        if isinstance(prediction, Localization):
+            box = tuple(prediction.box_xyxy.tolist())
+            return [FoundBox(self.classes[label], score, None, box) for label, score in top]
+        ids = self.wnids or [None] * len(self.classes)
+        return [LabelScore(self.classes[label], score, ids[label]) for label, score in top]
 
-    def _predictions(self, pictures: Sequence[str | Path | Tensor]) -> Iterator[Any]:
+    def predictions(self, pictures: Sequence[str | Path | Tensor]) -> Iterator[Any]:
+        """What the task predicts for each picture, in its own pixels: what ``task.draw`` takes."""
         for start in range(0, len(pictures), self.batch_size):
             placed = [self.place(picture) for picture in pictures[start : start + self.batch_size]]
             batch = Batch(
@@ -150,7 +181,9 @@ class Predictor:
                 frames=[frame for _, frame in placed],
             )
             for _, _, predictions in self.predicted([batch]):
-                yield from predictions
+                for prediction in predictions:
+                    is_many = isinstance(prediction, Detections)
+                    yield prediction.surer_than(self.score) if is_many else prediction
 
 
 def load_pretrained(name: str, device: str = "auto", weights: Path | None = None) -> Predictor:

@@ -7,8 +7,9 @@ from striate.data.dataset import Dataset, Fault
 from striate.data.loader import Pictures, measure_pixels, prepare_pictures
 from striate.data.preprocessing import Preprocessing
 from striate.errors import InputError
+from striate.network import check_size
 from striate.recipe import Recipe
-from striate.run import apply_split, check_size
+from striate.run import apply_split
 from striate.start import find_start, fitting
 
 Reading = Callable[[str, int], Callable[[int], None]]  # split name, pictures -> told how many were read
@@ -42,7 +43,7 @@ def prepare_data(
     """
     dataset = apply_split(dataset, recipe)
     preprocessing = known or fitting(find_start(recipe), recipe, dataset.channels)
-    check_size(recipe.model.name, preprocessing.size, preprocessing.margin)
+    check_size(recipe, preprocessing.size, preprocessing.margin)
     faults = list(dataset.faults)
     pictures = {}
     for name, split in dataset.splits.items():

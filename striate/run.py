@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.data.dataset import Dataset, Fault, JoinedImages, Split
+from striate.data.dataset import Dataset, Fault, Split, join_splits
 from striate.data.images import IMAGE_SUFFIXES
 from striate.data.load import load_data
 from striate.data.loader import Loader, Pictures, prepare_pictures
@@ -18,12 +18,10 @@ from striate.data.split import choose_classes, choose_per_class, split_dataset
 from striate.device import choose_device, place_model
 from striate.errors import InputError
 from striate.files import read_tensors
-from striate.models.catalog import create_model, model_facts
+from striate.network import build, check_size
 from striate.predictor import LabelScore, Predictor
 from striate.recipe import Recipe, load_recipe
 from striate.run_folder import CONFIG, RESULTS, WEIGHTS, RunConfig, read_config
-from striate.start import Start
-from striate.tasks.classification import ClassificationTask
 from striate.tasks.task import Task
 from striate.train.loop import evaluate
 
@@ -117,8 +115,7 @@ class Run:
         if split is None:
             split = "test" if "test" in splits else "all"
         if split == "all":
-            images = JoinedImages([part.images for part in splits.values()])
-            splits["all"] = Split(images, torch.cat([part.targets for part in splits.values()]))
+            splits["all"] = join_splits(list(splits.values()))
         if split not in splits:
             known = ", ".join(dict.fromkeys([*splits, "all"]))
             raise InputError(f"the data have no split called {split!r}", dataset.source, f"--split {known}")
@@ -183,8 +180,9 @@ class Run:
                 dataset.source,
                 f"the run knows {', '.join(self.classes[:10])}",
             )
-        own = torch.tensor([self.classes.index(name) for name in dataset.classes])
-        return Split(split.images, own[split.targets])
+        own = torch.tensor([*(self.classes.index(name) for name in dataset.classes), len(self.classes)])
+        objects = split.objects and replace(split.objects, labels=own[split.objects.labels])
+        return Split(split.images, own[split.targets], objects)
 
 
 def apply_split(dataset: Dataset, recipe: Recipe) -> Dataset:
@@ -203,63 +201,6 @@ def apply_split(dataset: Dataset, recipe: Recipe) -> Dataset:
     return dataset
 
 
-def build(
-    recipe: Recipe,
-    classes: tuple[str, ...],
-    channels: int,
-    class_weights: Tensor | None = None,
-    start: Start | None = None,
-) -> tuple[nn.Module, Task]:
-    """The network and the task of a run; with fresh weights, or those that the recipe starts from.
-
-    Args:
-        channels: of the network's input.
-        start: what is known of the recipe's first weights; None leaves them aside.
-
-    Raises:
-        InputError: there is no such network, it takes no such arguments, or the weights cannot be had.
-    """
-    model = recipe.model
-    if given := {"name", "num_classes", "in_channels", "pretrained", "weights", "fresh_head"} & (
-        model.arguments.keys()
-    ):
-        raise InputError(
-            f"{min(given)} is no argument to choose: it follows from the data or another setting",
-            "model.arguments",
-            "leave it out",
-        )
-    origin: dict[str, Any] = {}
-    if start:
-        fresh_head = start.classes != classes
-        origin = {
-            "pretrained": model.pretrained, "weights": model.weights or None, "fresh_head": fresh_head
-        }  # fmt: skip
-    backbone = create_model(
-        model.name, num_classes=len(classes), in_channels=channels, **origin, **model.arguments
-    )
-    task = ClassificationTask(classes, recipe.loss.label_smoothing, class_weights, recipe.loss.kind)
-    return task.build(backbone, classes), task
-
-
-def check_size(model: str, size: tuple[int, int], margin: int) -> None:
-    """Find out whether a network can take pictures of ``size`` (H, W) with a black ``margin`` inside it.
-
-    Raises:
-        InputError: it cannot, or there is no such network.
-    """
-    minimum = model_facts(model).minimum
-    if min(size) < minimum:
-        raise InputError(
-            f"{model} needs pictures of at least {minimum} pixels, got {min(size)}",
-            "--image-size",
-            f"--image-size {minimum}",
-        )
-    if 2 * margin >= min(size):
-        raise InputError(
-            f"a margin of {margin} leaves nothing of {min(size)} pixels", "input.margin", "make it smaller"
-        )
-
-
 def load_run(path: str | Path, device: str = "auto") -> Run:
     """A trained network from its run folder.
 
@@ -269,10 +210,10 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
     path = Path(path)
     config = read_config(path)
     try:
-        check_size(config.model, config.input.size, config.input.margin)
-        network = {"model.name": config.model, "model.arguments": config.arguments}
+        network = {"model.name": config.model, "model.arguments": config.arguments, "task": config.task}
         recipe = load_recipe(config.recipe, network)
-        model, task = build(recipe, config.classes, config.input.channels)
+        check_size(recipe, config.input.size, config.input.margin)
+        model, task = build(recipe, config.classes, config.input.channels, config.input.size)
     except InputError as error:
         raise InputError(
             f"config.json is not a run's: {error.what}", path / CONFIG, "restore the file"

@@ -83,7 +83,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
     format: Literal["striate-run"] = "striate-run"
     format_version: Literal[1] = 1
-    task: Literal["classification"]
+    task: Literal["classification", "localization", "detection"]
     model: str
     arguments: dict[str, Any]
     classes: tuple[str, ...]

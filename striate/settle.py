@@ -3,8 +3,11 @@
 What was chosen is written into the run's recipe, so that a resumed run need not choose again.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from striate.batch_size import SHARE, choose_batch_size
 from striate.data.catalog import CATALOG as DATA_SETS
@@ -12,13 +15,30 @@ from striate.data.dataset import Dataset
 from striate.device import choose_device, place_model
 from striate.errors import InputError
 from striate.models.backbone import Backbone
+from striate.network import build, check_size
+from striate.ops.frames import objects_in_input
 from striate.prepared import PreparedData
 from striate.recipe import Recipe, load_recipe
-from striate.run import apply_split, build, check_size
+from striate.run import apply_split
 from striate.start import find_start, fitting, like_its_start
 from striate.tasks.classification import check_mixing
+from striate.tasks.detection.anchors import find_anchors
+from striate.tasks.detection.catalog import DEFAULT_DETECTOR, detector_facts
 from striate.train.precision import resolve_precision
 from striate.train.transfer import check_freeze, choose_phases
+
+MEASURED = 5000  # training pictures whose boxes tell their usual shapes
+OF_CLASSIFICATION = (
+    ("augment", "mixup"),
+    ("augment", "cutmix"),
+    ("data", "sampling"),
+    ("data", "per_class"),
+    ("data", "classes"),
+    ("loss", "kind"),
+    ("loss", "label_smoothing"),
+    ("loss", "class_weights"),
+)
+OF_DETECTION = (("augment", "box_crop"), ("augment", "expand"), ("augment", "mosaic"), ("augment", "sizes"))
 
 
 def resolve_recipe(
@@ -48,6 +68,58 @@ def resolve_recipe(
     return like_its_start(recipe)
 
 
+def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
+    """The recipe with its task: what the data are for, unless it says another one.
+
+    Raises:
+        InputError: the data are not for that task, or a setting is not.
+    """
+    task = recipe.task or dataset.task
+    has_boxes = all(split.objects is not None for split in dataset.splits.values())
+    if has_boxes != (task != "classification"):
+        known = "have boxes" if has_boxes else "have one class per picture and no boxes"
+        raise InputError(
+            f"the data {known}: they are not for {task}",
+            dataset.source,
+            "--task detection or --task localization" if has_boxes else "--task classification",
+        )
+    if task == "detection" and (recipe.model.weights or recipe.model.pretrained):
+        raise InputError(
+            "detectors are trained from random weights; other ones cannot be given yet",
+            "--weights, --pretrained",
+            "leave it out",
+        )
+    changes: dict[str, Any] = {"task": task}
+    if task == "detection" and "name" not in recipe.model.model_fields_set and not recipe.model.weights:
+        changes["model.name"] = DEFAULT_DETECTOR
+    if task != "classification" and "fit" not in recipe.input.model_fields_set:
+        changes["input.fit"] = "letterbox"
+    if task == "localization":
+        _check_single(dataset)
+    others = {"classification": OF_CLASSIFICATION, "detection": OF_DETECTION}
+    foreign = [setting for owner, settings in others.items() if owner != task for setting in settings]
+    for section, name in foreign:
+        settings = getattr(recipe, section)
+        if getattr(settings, name) != type(settings).model_fields[name].default:
+            raise InputError(f"{section}.{name} is not for {task}", "the settings given", "leave it out")
+    return load_recipe(recipe, changes)
+
+
+def _check_single(dataset: Dataset) -> None:
+    """Raise InputError if a picture has not exactly one object."""
+    for split in dataset.splits.values():
+        assert split.objects is not None
+        wrong = (split.objects.counts != 1).nonzero()[:, 0].tolist()
+        if wrong:
+            count = int(split.objects.counts[wrong[0]])
+            more = f", and {len(wrong) - 1} more pictures have not one" if len(wrong) > 1 else ""
+            raise InputError(
+                f"localization wants one box in each picture, this one has {count}{more}",
+                split.images.name(wrong[0]),
+                "--task detection finds any number",
+            )
+
+
 def check_network(dataset: Dataset, recipe: Recipe) -> None:
     """Build what will be trained, so that what cannot be built, loaded or frozen is known at once.
 
@@ -57,8 +129,8 @@ def check_network(dataset: Dataset, recipe: Recipe) -> None:
     dataset = apply_split(dataset, recipe)
     start = find_start(recipe)
     preprocessing = fitting(start, recipe, dataset.channels)
-    check_size(recipe.model.name, preprocessing.size, preprocessing.margin)
-    model, _ = build(recipe, dataset.classes, preprocessing.channels, start=start)
+    check_size(recipe, preprocessing.size, preprocessing.margin)
+    model, _ = build(recipe, dataset.classes, preprocessing.channels, preprocessing.size, start=start)
     assert isinstance(model.backbone, Backbone)
     check_mixing(model.backbone, recipe.augment)
     for phase in choose_phases(recipe.train, recipe.optimizer.lr, start is not None):
@@ -79,14 +151,38 @@ def settle(recipe: Recipe, prepared: PreparedData, share: float = 1.0) -> Recipe
     if len(phases) > 1:
         settled["train.phases"] = [phase.model_dump() for phase in phases]
         settled["train.epochs"] = sum(phase.epochs for phase in phases)
+    if recipe.task == "detection":
+        settled["model.arguments"] = _with_anchors(recipe, prepared)
+        recipe = load_recipe(recipe, settled)
     if recipe.train.batch_size == "auto":
         settled["train.batch_size"] = _largest_batch(recipe, prepared, share)
     return load_recipe(recipe, settled)
 
 
+def _with_anchors(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
+    """The detector's arguments, with the shapes of the training boxes where it wants to know them."""
+    arguments, facts = recipe.model.arguments, detector_facts(recipe.model.name)
+    count = facts.anchors * len(arguments.get("strides", facts.strides))
+    if not count or "anchors" in arguments:
+        return arguments
+    split = prepared.dataset.splits["train"]
+    assert split.objects is not None
+    step = -(-len(split) // MEASURED)
+    frames, chosen = [], []
+    for index in range(0, len(split), step):
+        with suppress(InputError):  # of a picture that cannot be read, which was told
+            picture = split.images.facts(index)
+            frames.append(prepared.preprocessing.frame(picture.height, picture.width))
+            chosen.append(index)
+    objects = objects_in_input(split.objects[torch.tensor(chosen, dtype=torch.int64)], frames)
+    sizes = (objects.boxes_xyxy[:, 2:] - objects.boxes_xyxy[:, :2])[~objects.crowd]
+    anchors = find_anchors(sizes, count)
+    return arguments | {"anchors": [[round(w, 1), round(h, 1)] for w, h in anchors.tolist()]}
+
+
 def _largest_batch(recipe: Recipe, prepared: PreparedData, share: float) -> int:
     look, device = prepared.preprocessing, choose_device(recipe.train.device)
-    model, task = build(recipe, prepared.dataset.classes, look.channels)
+    model, task = build(recipe, prepared.dataset.classes, look.channels, look.size)
     choice = choose_batch_size(
         place_model(model, device),
         task,

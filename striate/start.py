@@ -20,6 +20,7 @@ from striate.models.published import WEIGHTS
 from striate.recipe import Recipe, load_recipe
 from striate.run_folder import CONFIG, read_config
 from striate.run_folder import WEIGHTS as WEIGHTS_FILE
+from striate.tasks.detection.catalog import detector_facts
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def fitting(start: Start | None, recipe: Recipe, channels: int) -> Preprocessing
     """
     wish, known = recipe.input, start.preprocessing if start else None
     if known is None:
-        size = wish.size or model_facts(recipe.model.name).input[1:]
+        size = wish.size or usual_size(recipe)
         return Preprocessing(size, channels, wish.fit, wish.margin, wish.mean or (), wish.std or ())
     channels = max(channels, known.channels)  # grey pictures are repeated for a colour network
     size, resize = wish.size or known.size, known.resize
@@ -118,3 +119,14 @@ def fitting(start: Start | None, recipe: Recipe, channels: int) -> Preprocessing
     repeats = channels // known.channels
     mean, std = wish.mean or known.mean * repeats, wish.std or known.std * repeats
     return Preprocessing(size, channels, fit, margin, mean, std, resize, known.interpolation)
+
+
+def usual_size(recipe: Recipe) -> tuple[int, int]:
+    """H, W of the pictures that a network was drawn for.
+
+    Raises:
+        InputError: there is no such network.
+    """
+    if recipe.task == "detection":
+        return detector_facts(recipe.model.name).size
+    return model_facts(recipe.model.name).input[1:]

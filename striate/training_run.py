@@ -15,9 +15,10 @@ from striate.feed import batch_size_of, phase_feed
 from striate.files import UnwrittenError
 from striate.judge import judge
 from striate.layers.synchronized_batch_norm import synchronize_batch_norm
+from striate.network import build
 from striate.prepared import PreparedData, Reading
 from striate.recipe import Recipe
-from striate.run import Run, build, load_run
+from striate.run import Run, load_run
 from striate.run_folder import RunConfig, save_weights
 from striate.samples import Batch
 from striate.start import find_start
@@ -94,7 +95,8 @@ def _begin(
     recipe, checkpoint = config.recipe, folder / CHECKPOINT
     weights = class_weights(recipe, prepared.pictures["train"].targets, len(config.classes))
     start = None if checkpoint.exists() else find_start(recipe)
-    model, task = build(recipe, config.classes, config.input.channels, weights, start)
+    shape = config.input.channels, config.input.size
+    model, task = build(recipe, config.classes, *shape, weights, start)
     model, ema = _placed(model, recipe, processes, device)
     state = TrainingState(
         model,
@@ -168,7 +170,7 @@ def _job(
     boards = [TensorBoardLogger(folder / "tensorboard")] if recipe.train.tensorboard else []
     return Job(
         task=task,
-        feed=lambda state: phase_feed(state, recipe, prepared, config.precision, reading),
+        feed=lambda state: phase_feed(state, task, recipe, prepared, config.precision, reading),
         precision=config.precision,
         validate=validate if val_pictures is not None else None,
         keep_best=keep_best,
@@ -185,6 +187,8 @@ def _announce(config: RunConfig, prepared: PreparedData, processes: Processes, d
     batches = f"{config.precision} on {device}, {config.recipe.train.batch_size} pictures a step{shared}"
     line = f"{config.model} on {config.data.name} ({splits}), {batches}"
     notes = [f"{name}: {note}" for name, pictures in prepared.pictures.items() for note in pictures.notes]
+    if remarks := prepared.dataset.remarks:
+        notes.append(f"notes on {len(remarks):,} labels: `striate data info {config.recipe.data.source}`")
     return "\n".join([line, *_origin(config.recipe), *notes])
 
 
@@ -204,7 +208,7 @@ def class_weights(recipe: Recipe, targets: Tensor, num_classes: int) -> Tensor |
         InputError: there is not one for each class, or no picture would count.
     """
     given: Any = recipe.loss.class_weights
-    if given == "none":
+    if given == "none" or recipe.task != "classification":
         return None
     if given == "balanced":
         return balanced_class_weights(targets, num_classes)

@@ -1,12 +1,16 @@
 """The last word on a run: what is measured on what, and which mistakes are shown."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from striate import judge
+from striate.data.loader import Loader, MemoryPictures
+from striate.metrics import AveragePrecision, LocalizationMetric
 from striate.report import Mistake
+from striate.samples import Detections, Frame, Localization, Objects
 
 
 def all_mistakes(run, split):
@@ -52,3 +56,75 @@ def test_the_best_epoch_is_the_one_that_is_judged(digits_run):
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     best = max(row["val"]["accuracy"] for row in rows)
     assert digits_run.results["val"]["accuracy"] == pytest.approx(best)
+
+
+NAMES = ("cat", "dog")
+BOXES = [[2.0, 2.0, 12.0, 12.0], [4.0, 4.0, 20.0, 24.0], [8.0, 2.0, 30.0, 20.0]]
+
+
+def box_pictures() -> MemoryPictures:
+    """Three pictures with one object each: cat, dog, cat."""
+    objects = Objects.of(torch.tensor(BOXES), torch.tensor([0, 1, 0]), torch.ones(3).long())
+    pixels = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
+    frames = [Frame(32, 32)] * 3
+    return MemoryPictures(pixels, frames, ["a", "b", "c"], torch.zeros(3).long(), objects)
+
+
+def box_run(metrics, predictions, arguments):
+    """A run that predicts what it is told, in batches of two."""
+    task = SimpleNamespace(
+        metrics=metrics,
+        in_input=lambda targets, frames: targets,
+        loss=lambda outputs, targets: {"loss": torch.tensor(0.5)},
+    )
+
+    def predicted(batches):
+        for batch in batches:
+            yield batch, {"out": torch.zeros(1)}, [predictions[i] for i in batch.indices.tolist()]
+
+    recipe = SimpleNamespace(evaluate=SimpleNamespace(batch_size=2))
+    return SimpleNamespace(
+        task=task,
+        classes=NAMES,
+        config=SimpleNamespace(arguments=arguments, recipe=recipe),
+        batches=lambda pictures: Loader(pictures, 2).batches(),
+        predicted=predicted,
+    )
+
+
+def test_a_detector_is_judged_by_its_own_metric_and_shown_by_its_pictures():
+    boxes = torch.tensor(BOXES)
+    predictions = [
+        Detections(boxes[:1], torch.tensor([0.9]), torch.tensor([0])),
+        Detections(boxes[:0], torch.tensor([]), torch.tensor([], dtype=torch.int64)),
+        Detections(boxes[2:], torch.tensor([0.8]), torch.tensor([0])),
+    ]
+    run = box_run(lambda: AveragePrecision(NAMES), predictions, {"anchors": [[10, 10]]})
+    results, details = judge._measure(run, box_pictures(), box_pictures())
+    expected = AveragePrecision(NAMES)
+    expected.update(predictions, box_pictures().objects)
+    assert results == {"loss": 0.5, **expected.compute()}
+    assert results["map_50"] == pytest.approx(0.5)
+    facts = details["boxes"]
+    assert [(picture.name, picture.verdict) for picture in facts.worst] == [
+        ("b", "0 right, 0 wrong, 1 missed")
+    ]
+    assert {picture.name for picture in facts.best} == {"a", "c"}
+    assert facts.per_class == expected.per_class()
+    assert facts.sizes.anchors == [(10.0, 10.0)]
+    assert facts.sizes.sizes.tolist() == [[10, 10], [16, 20], [22, 18]]
+    assert (details["confusion"], details["per_class"], details["mistakes"]) == (None, [], [])
+
+
+def test_a_localizer_is_judged_by_its_boxes_and_by_its_classes():
+    probs = torch.tensor([[0.9, 0.1], [0.7, 0.3], [0.8, 0.2]])
+    predictions = [Localization(row, torch.tensor(box)) for row, box in zip(probs, BOXES, strict=True)]
+    run = box_run(lambda: LocalizationMetric(2), predictions, {})
+    results, details = judge._measure(run, box_pictures(), box_pictures())
+    assert results == pytest.approx({"loss": 0.5, "accuracy": 2 / 3, "mean_iou": 1, "localized": 2 / 3})
+    assert details["confusion"].tolist() == [[2, 0], [1, 0]]
+    assert details["per_class"][0] == pytest.approx((2 / 3, 1, 0.8, 2))
+    facts = details["boxes"]
+    assert facts.places == [(1, 1, 2), (1, 0, 1)]
+    assert facts.worst[0].name == "b"
+    assert facts.sizes.anchors == []

@@ -14,9 +14,10 @@ from striate.data.load import load_data
 from striate.errors import InputError
 from striate.feed import HeadOnly, phase_feed
 from striate.files import read_tensors
+from striate.network import build
 from striate.prepared import prepare_data
 from striate.recipe import load_recipe
-from striate.run import Run, build
+from striate.run import Run
 from striate.run_folder import read_config
 from striate.start import find_start
 from striate.train.checkpoint import TrainingState
@@ -168,11 +169,11 @@ def test_features_are_not_kept_for_heads_on_earlier_maps_nor_do_those_change(tmp
     googlenet = {"model.name": "googlenet", "model.arguments": {"width": 0.1, "auxiliary": True}}
     phases = [{"epochs": 1, "freeze": "backbone", "augment": False}]
     recipe = load_recipe(None, googlenet | {"input.size": 32, "train.phases": phases})
-    model, _ = build(recipe, ("disc", "square"), 3)
+    model, task = build(recipe, ("disc", "square"), 3, (32, 32))
     state = TrainingState(model, torch.optim.SGD(model.parameters()))
     enter_phase(state, recipe.train.phases[0], recipe.optimizer)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    phase_feed(state, recipe, prepare_data(load_data(data), recipe), "fp32")
+    phase_feed(state, task, recipe, prepare_data(load_data(data), recipe), "fp32")
     assert state.network is None
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -200,7 +201,8 @@ def test_augmented_pictures_go_through_the_backbone_each_time(colour_start, tmp_
     prepared = striate.api.prepare_data(load_data(data), run.config.recipe)
     state = TrainingState(run.model, torch.optim.SGD(run.model.parameters()))
     state.frozen = [run.model.backbone.stem, *run.model.backbone.stages.values()]
-    phase_feed(state, run.config.recipe, prepared, "fp32", lambda split, count: lambda read: None)
+    watch = lambda split, count: lambda read: None  # noqa: E731
+    phase_feed(state, run.task, run.config.recipe, prepared, "fp32", watch)
     assert state.network is None
 
 
@@ -253,7 +255,7 @@ def test_the_same_classes_in_another_order_get_a_fresh_head(colour_start):
     recipe = load_recipe(None, SLIM | {"model.weights": str(colour_start.path)})
     start = find_start(recipe)
     heads = [
-        build(recipe, classes, 3, start=start)[0].backbone.head.weight
+        build(recipe, classes, 3, (32, 32), start=start)[0].backbone.head.weight
         for classes in (colour_start.classes, colour_start.classes[::-1])
     ]
     own = weights(colour_start)["backbone.head.weight"]

@@ -75,13 +75,20 @@ def _show(facts: dict[str, Any]) -> None:
     columns = ("class", *facts["splits"])
     counts = [split["per_class"] for split in facts["splits"].values()]
     rows = [(name, *(f"{per_class[k]:,}" for per_class in counts)) for k, name in enumerate(facts["classes"])]
-    rows.append(("total", *(f"{split['pictures']:,}" for split in facts["splits"].values())))
+    has_boxes = all("objects" in split for split in facts["splits"].values())
+    boxes = {"objects": "objects", "pictures": "pictures", "pictures without any": "without_objects"}
+    for what, key in boxes.items() if has_boxes else [("total", "pictures")]:
+        rows.append((what, *(f"{split[key]:,}" for split in facts["splits"].values())))
     print_table(columns, rows, numbers=range(1, len(columns)))
     sizes = facts["sizes"]
     colour = "grey" if facts["channels"] == 1 else "colour"
     print(f"\n{colour} pictures, {_range(sizes['width'])} wide, {_range(sizes['height'])} high")
     for name, what in facts["faults"]:
         print(f"left out {name}: {what}")
+    for remark in facts["remarks"][:20]:
+        print(f"note {remark}")
+    if len(facts["remarks"]) > 20:
+        print(f"and {len(facts['remarks']) - 20:,} notes more; --json has all of them")
 
 
 def _range(limits: list[int]) -> str:

@@ -28,3 +28,19 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: 
 def percent(value: float) -> str:
     """0.9834 as "98.34 %"."""
     return f"{100 * value:.2f} %"
+
+
+def headline(metrics: dict[str, float]) -> str:
+    """What a person looks at first: "accuracy 98.34 %", or "mAP 0.612, mAP@0.5 0.934"."""
+    if "map" in metrics:
+        return f"mAP {metrics['map']:.3f}, mAP@0.5 {metrics['map_50']:.3f}"
+    located = f", mean IoU {metrics['mean_iou']:.3f}" if "mean_iou" in metrics else ""
+    return f"accuracy {percent(metrics['accuracy'])}{located}"
+
+
+def short_headline(metrics: dict[str, float]) -> str:
+    """The same for a line with little room: "acc 98.34 %", "mAP 0.612"; empty where nothing is measured."""
+    if "map" in metrics:
+        return f" mAP {metrics['map']:.3f}"
+    located = f" IoU {metrics['mean_iou']:.3f}" if "mean_iou" in metrics else ""
+    return f" acc {percent(metrics['accuracy'])}{located}" if "accuracy" in metrics else ""

@@ -23,10 +23,13 @@ class Fit(StrEnum):
 
 def predict(
     run: Annotated[str, typer.Argument(help="A run folder, or the name of a published network: resnet50.")],
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures; or videos and folders of frames.")],
     weights: Annotated[
         Path | None, typer.Option(help="A file of a network's weights, instead of the download.")
     ] = None,
+    score: Annotated[
+        float, typer.Option(min=0, max=1, help="Of a detector: only boxes that it is so sure of.")
+    ] = 0.5,
     fit: Annotated[
         Fit | None, typer.Option(help="How a picture becomes square for a published network.")
     ] = None,
@@ -37,25 +40,51 @@ def predict(
         ),
     ] = None,
     draw: Annotated[
-        Path | None, typer.Option(help="Folder for copies of the pictures with the predictions below.")
+        Path | None, typer.Option(help="Folder for copies with the predictions; of videos also as JSON.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.01, max=1000, help="Frames per second of a folder, else 25.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, the best five classes each.")] = False,
 ) -> None:
-    """Name what is in pictures, with probabilities.
+    """Name what is in pictures or videos, with probabilities; a detector also says where.
 
     Example: striate predict runs/digits seven.png --draw drawn
 
     Example: striate predict resnet50 cat.jpg
+
+    Example: striate predict runs/cells blood.jpg --draw drawn --score 0.3
+
+    Example: striate predict runs/cells microscope.mp4 --draw drawn
     """
+    from striate.cli.predict_video import predict_videos
+    from striate.video_reading import is_footage
+
+    predictor = _cropped(replace(_load(run, device, weights, fit), score=score), crop)
+    if any(map(is_footage, pictures)):
+        predict_videos(predictor, run, pictures, draw, fps, json)
+    elif fps is not None:
+        raise InputError("only a folder of frames is shown at a rate", "--fps", "leave it out")
+    else:
+        _predict_pictures(predictor, pictures, draw, json)
+
+
+def _cropped(predictor: "Predictor", crop: tuple[float, float, float, float] | None) -> "Predictor":
+    """The predictor that looks at this box only."""
+    if crop is None:
+        return predictor
+    if predictor.task.name != "classification":
+        raise InputError("boxes are looked for in whole pictures", "--crop", "leave it out")
+    y1, x1, y2, x2 = crop
+    if not (0 <= y1 < y2 <= 1 and 0 <= x1 < x2 <= 1):
+        raise InputError("the box is not inside the picture", "--crop", "0 <= Y1 < Y2 <= 1, and so for X")
+    return replace(predictor, box_norm=crop)
+
+
+def _predict_pictures(predictor: "Predictor", pictures: list[Path], draw: Path | None, json: bool) -> None:
     from striate.cli.output import print_json
 
-    predictor = _load(run, device, weights, fit)
-    if crop:
-        y1, x1, y2, x2 = crop
-        if not (0 <= y1 < y2 <= 1 and 0 <= x1 < x2 <= 1):
-            raise InputError("the box is not inside the picture", "--crop", "0 <= Y1 < Y2 <= 1, and so for X")
-        predictor = replace(predictor, box_norm=crop)
     if draw:
         predictor.drawing_names(pictures, draw)  # a clash is told before the work
     predictions = predictor.predict_all(pictures)
@@ -64,10 +93,12 @@ def predict(
     if json:
         print_json(
             [
-                {"file": str(file), "predictions": [_as_json(p) for p in scores]}
-                for file, scores in zip(pictures, predictions, strict=True)
+                {"file": str(file), "predictions": [prediction.facts for prediction in found]}
+                for file, found in zip(pictures, predictions, strict=True)
             ]
         )
+    elif predictor.task.name == "detection":
+        _print_boxes(pictures, predictions)
     else:
         (_print_synsets if predictor.wnids else _print_classes)(pictures, predictions)
 
@@ -98,9 +129,19 @@ def _load(run: str, device: str, weights: Path | None, fit: Fit | None) -> "Pred
     return replace(predictor, preprocessing=replace(predictor.preprocessing, fit=fit.value))
 
 
-def _as_json(prediction: "LabelScore") -> dict[str, str | float]:
-    synset: dict[str, str | float] = {"wnid": prediction.wnid} if prediction.wnid else {}
-    return synset | {"class": prediction.label, "score": prediction.score}
+def _print_boxes(pictures: list[Path], predictions: list[list["LabelScore"]]) -> None:
+    """One line for each box, and one for a picture without any."""
+    from striate.cli.output import percent, print_table
+    from striate.predictor import FoundBox
+
+    rows = []
+    for file, found in zip(pictures, predictions, strict=True):
+        for box in found:
+            assert isinstance(box, FoundBox)
+            rows.append((str(file), box.label, percent(box.score), *(f"{at:.1f}" for at in box.box_xyxy)))
+        if not found:
+            rows.append((str(file), "nothing", "", "", "", "", ""))
+    print_table(("picture", "class", "score", "x1", "y1", "x2", "y2"), rows, numbers=(2, 3, 4, 5, 6))
 
 
 def _print_classes(pictures: list[Path], predictions: list[list["LabelScore"]]) -> None:

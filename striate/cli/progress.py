@@ -9,7 +9,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from striate.cli.output import percent
+from striate.cli.output import short_headline
 from striate.train.checkpoint import TrainingState
 
 
@@ -80,15 +80,14 @@ class TrainingProgress:
         )
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """One line for an epoch that is done."""
+        """One line for an epoch that is done, of at most 80 columns."""
         if self.bar is not None:
             self.live.remove_task(self.bar)
             self.bar = None
         line = f"epoch {row['epoch']:3d}/{self.epochs}"
         for split in ("train", "val"):
             if split in row:
-                loss, accuracy = row[split]["loss"], row[split]["accuracy"]
-                line += f"   {split} loss {loss:.4f} acc {percent(accuracy)}"  # both within 80 columns
+                line += f"   {split} loss {row[split]['loss']:.4f}{short_headline(row[split])}"
         self.console.print(line, markup=False, soft_wrap=True)
 
     def remove_bars(self) -> None:

@@ -7,6 +7,7 @@ import typer
 
 SETTINGS = {  # the setting of the recipe that each flag stands for
     "data": "data.source",
+    "task": "task",
     "model": "model.name",
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
@@ -34,7 +35,11 @@ DataFlag = Annotated[
     str | None,
     typer.Argument(metavar="DATA", help="Folder, archive or data set name; the recipe's if left out."),
 ]
-ModelFlag = Annotated[str | None, typer.Option(help="A network of `striate models`.")]
+TaskFlag = Annotated[
+    str | None,
+    typer.Option(help="classification, localization or detection; what the data are for if left out."),
+]
+ModelFlag = Annotated[str | None, typer.Option(help="A network, or a detector, of `striate models`.")]
 OutFlag = Annotated[Path | None, typer.Option(help="The run folder to make.")]
 PretrainedFlag = Annotated[
     bool,
@@ -96,6 +101,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON
 def train(
     context: typer.Context,
     data: DataFlag = None,
+    task: TaskFlag = None,
     model: ModelFlag = None,
     out: OutFlag = None,
     pretrained: PretrainedFlag = False,
@@ -124,6 +130,8 @@ def train(
     """Train a network on pictures, measure it, and write its run folder.
 
     Example: striate train flowers --image-size 64 --epochs 30 --set augment.flip=true
+
+    Example: striate train cells.zip --task detection --model yolo_light
     """
     from striate.recipe import load_recipe
 
@@ -159,7 +167,7 @@ def _train(
     json: bool,
 ) -> None:
     from striate import api
-    from striate.cli.output import percent, print_json
+    from striate.cli.output import headline, print_json
     from striate.cli.progress import TrainingProgress
     from striate.errors import InputError
     from striate.train.distributed import read_environment
@@ -190,6 +198,6 @@ def _train(
     if len(faults) > 10:
         typer.echo(f"skipped {len(faults) - 10} more; the report names all of them")
     for split, metrics in run.results.items():
-        typer.echo(f"{split} accuracy {percent(metrics['accuracy'])}")
+        typer.echo(f"{split} {headline(metrics)}")
     typer.echo(f"run folder   {run.path}")
     typer.echo(f"report       {run.path / 'report.html'}")

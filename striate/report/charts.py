@@ -21,6 +21,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from torch import Tensor
 
 from striate.report.confusion import largest_of_blocks, row_shares, split_diagonal
+from striate.report.wording import metric_name
 
 # matplotlib knows no CSS variables: it draws with colours nobody would choose, replaced afterwards
 INK, SOFT, LINE, BLUE, ORANGE = "#010201", "#010202", "#010203", "#010204", "#010205"
@@ -71,11 +72,11 @@ def curve_chart(history: list[dict[str, Any]], key: str) -> str:
     curves = [curve for curve in curves if curve[-1]]
     if not curves:
         return ""
-    with _drawing(key) as figure:
-        axes = _epoch_axes(figure, key.capitalize())
+    with drawing(key) as figure:
+        axes = _epoch_axes(figure, metric_name(key))
         for name, colour, line, points in curves:
             epochs, values = zip(*points, strict=True)
-            axes.plot(epochs, values, color=colour, linestyle=line, label=name, marker=_marker(points))
+            axes.plot(epochs, values, color=colour, linestyle=line, label=name, **_one_point(points))
         if key == "accuracy":
             axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}%"))
         else:
@@ -90,7 +91,7 @@ def curve_chart(history: list[dict[str, Any]], key: str) -> str:
         )
         legend.set_in_layout(False)  # it stands beside the title: all charts keep the same height
         ends = "; ".join(f"{name} ends at {points[-1][1]:.4g}" for name, _, _, points in curves)
-        return _svg(figure, f"{key.capitalize()} over {len(history)} epochs: {ends}")
+        return to_svg(figure, f"{metric_name(key)} over {len(history)} epochs: {ends}")
 
 
 def learning_rate_chart(history: list[dict[str, Any]]) -> str:
@@ -98,13 +99,13 @@ def learning_rate_chart(history: list[dict[str, Any]]) -> str:
     points = [(row["epoch"], row["lr"]) for row in history if "lr" in row]
     if not points:
         return ""
-    with _drawing("lr") as figure:
+    with drawing("lr") as figure:
         axes = _epoch_axes(figure, "Learning rate")
         epochs, rates = zip(*points, strict=True)
-        axes.plot(epochs, rates, color=SOFT, marker=_marker(points))
+        axes.plot(epochs, rates, color=SOFT, **_one_point(points))
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:.3g}"))
-        return _svg(figure, f"Learning rate by epoch, from {rates[0]:.3g} to {rates[-1]:.3g}")
+        return to_svg(figure, f"Learning rate by epoch, from {rates[0]:.3g} to {rates[-1]:.3g}")
 
 
 def reliability_chart(bins: list[tuple[float, float, int]]) -> str:
@@ -115,7 +116,7 @@ def reliability_chart(bins: list[tuple[float, float, int]]) -> str:
     """
     filled = np.array([row for row in bins if row[2] > 0], dtype=np.float64)
     confidence, accuracy, count = filled.T
-    with _drawing("reliability", figsize=(4.6, 4.4)) as figure:
+    with drawing("reliability", figsize=(4.6, 4.4)) as figure:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         top.plot((0, 1), (0, 1), color=SOFT, linewidth=1, linestyle=(0, (2, 3)))
         top.vlines(confidence, confidence, accuracy, color=ORANGE, linewidth=1.6)
@@ -128,7 +129,7 @@ def reliability_chart(bins: list[tuple[float, float, int]]) -> str:
         for axis in (top.yaxis, bottom.yaxis, bottom.xaxis):
             axis.set_major_formatter(PercentFormatter(1, decimals=0))
         points = "; ".join(f"{x:.0%} sure, {y:.0%} right" for x, y in zip(confidence, accuracy, strict=True))
-        return _svg(figure, f"Reliability diagram. {points}")
+        return to_svg(figure, f"Reliability diagram. {points}")
 
 
 def heat_map(confusion: Tensor) -> str:
@@ -144,7 +145,7 @@ def heat_map(confusion: Tensor) -> str:
     pixels[..., :3] = torch.where((wrong > right)[..., None], torch.tensor(MISS_RGB), torch.tensor(HIT_RGB))
     share = torch.maximum(right, wrong)
     pixels[..., 3] = torch.where(share > 0, 0.15 + 0.85 * share.sqrt(), 0.0)
-    with _drawing("confusion", figsize=(5.6, 5.6)) as figure:
+    with drawing("confusion", figsize=(5.6, 5.6)) as figure:
         axes = figure.subplots()
         edge = num_classes - 0.5
         axes.imshow(pixels.numpy(), interpolation="none", extent=(-0.5, edge, edge, -0.5))
@@ -153,11 +154,11 @@ def heat_map(confusion: Tensor) -> str:
         axes.spines[:].set_visible(True)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(6, integer=True))
-        return _svg(figure, f"Confusion matrix of {num_classes} classes")
+        return to_svg(figure, f"Confusion matrix of {num_classes} classes")
 
 
 @contextmanager
-def _drawing(name: str, figsize: tuple[float, float] = (4.4, 3.0)) -> Iterator[Figure]:
+def drawing(name: str, figsize: tuple[float, float] = (4.4, 3.0)) -> Iterator[Figure]:
     """A figure under the report's style, whatever style the user has set; theirs is back afterwards.
 
     ``name`` keeps the ids of one drawing apart from those of the others on the page.
@@ -181,16 +182,16 @@ def _epoch_axes(figure: Figure, title: str) -> Axes:
     axes: Axes = figure.subplots()
     axes.set_title(title)
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     return axes
 
 
-def _marker(points: list[tuple[int, float]]) -> str:
-    return "o" if len(points) == 1 else ""  # one point makes no line
+def _one_point(points: list[tuple[int, float]]) -> dict[str, Any]:
+    return {"marker": "o", "clip_on": False} if len(points) == 1 else {}  # one point makes no line
 
 
-def _svg(figure: Figure, description: str) -> str:
+def to_svg(figure: Figure, description: str) -> str:
     """The figure as an SVG element in the page's colours, without what only a file of its own needs."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True)

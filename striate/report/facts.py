@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
+
+from striate.metrics.average_precision import ClassDetections
+from striate.metrics.conventions import Convention
+from striate.metrics.detection_errors import DetectionErrors
+from striate.metrics.precision_recall import Balance, Curve
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,42 @@ class Mistake:
     truth: str
     guess: str
     score: float
+
+
+@dataclass(frozen=True)
+class BoxPicture:
+    """A picture with the boxes found and the true ones drawn into it, and in words how they agree."""
+
+    drawing: Image.Image
+    name: str  # tells a person which picture it is
+    verdict: str
+
+
+@dataclass(frozen=True)
+class BoxSizes:
+    """How large the training boxes are, in pixels of the network input, and the anchors for them."""
+
+    sizes: Tensor  # float32 (T, 2), width and height, of some of the boxes
+    anchors: list[tuple[float, float]]  # width and height; none for a network without
+    fit: float | None  # the IoU of a box with its best anchor, both with one centre: mean over the boxes
+
+
+@dataclass(frozen=True)
+class BoxFacts:
+    """What was measured of boxes on the split of ``ReportFacts.results_split``.
+
+    What only detectors have is left empty for localization, and the other way round.
+    """
+
+    worst: list[BoxPicture]  # the worst first
+    best: list[BoxPicture]  # the best first
+    sizes: BoxSizes
+    per_class: list[ClassDetections]  # of a detector, in class order
+    curves: list[Curve]  # at IoU 0.5, in class order
+    balance: Balance | None  # the score with the best F1 of all classes together; None: nothing is right
+    errors: DetectionErrors | None
+    conventions: list[Convention]
+    places: list[tuple[float, float, int]]  # of a localizer: mean IoU, localized, pictures, in class order
 
 
 @dataclass(frozen=True)
@@ -48,3 +90,4 @@ class ReportFacts:
     precision: str
     seed: int
     command: str
+    boxes: BoxFacts | None = None  # of detection and localization

@@ -4,7 +4,7 @@ from html import escape
 from pathlib import Path
 
 from striate.files import write_text
-from striate.report import sections
+from striate.report import box_sections, sections
 from striate.report.facts import ReportFacts
 from striate.report.style import CSS
 from striate.report.wording import counted, dataset_name, writable
@@ -55,11 +55,14 @@ def write_report(path: Path, facts: ReportFacts) -> None:
 def report_page(facts: ReportFacts) -> str:
     """The report of a run as the text of one HTML page; names that users chose are escaped throughout."""
     parts = [
-        ("results", "Results", sections.results(facts)),
+        ("results", "Results", sections.results(facts) + box_sections.conventions(facts)),
         ("training", "Training", sections.training(facts)),
-        ("classes", "Classes", sections.classes(facts)),
+        ("classes", "Classes", sections.classes(facts) + box_sections.classes(facts)),
+        ("errors", "What to mend first", box_sections.errors(facts)),
+        ("pictures", "Worst and best pictures", box_sections.pictures(facts)),
         ("calibration", "Calibration", sections.calibration(facts)),
         ("mistakes", "Most confident mistakes", sections.mistakes(facts)),
+        ("sizes", "Sizes of boxes", box_sections.sizes(facts)),
         ("data", "Data", sections.data(facts)),
         ("settings", "Settings", sections.settings(facts)),
     ]

@@ -28,6 +28,11 @@ def picture_uri(image: Tensor) -> str:
     content = _encode(picture, "png")
     if len(content) <= PNG_LIMIT:
         return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    return drawing_uri(picture)
+
+
+def drawing_uri(picture: Image.Image) -> str:
+    """A picture as large as it is, as a JPEG data URI."""
     return f"data:image/jpeg;base64,{base64.b64encode(_encode(picture, 'jpeg')).decode()}"
 
 

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from striate.report.box_sections import found_in_all
 from striate.report.charts import (
     HEAT_MAP_CELLS,
     curve_chart,
@@ -37,7 +38,15 @@ from striate.report.wording import (
     started_from,
 )
 
-HEADLINES = ("accuracy", "top5_accuracy", "macro_f1", "calibration_error")
+HEADLINES = (
+    *("map", "map_50", "map_75", "mean_iou", "localized"),
+    *("accuracy", "top5_accuracy", "macro_f1", "calibration_error"),
+)
+MONITORED = {
+    "mean_iou": "mean IoU",
+    "map": "mAP",
+    "accuracy": "accuracy",
+}  # the first one tells the best epoch
 CONFUSED_PAIRS = 10
 
 
@@ -69,7 +78,9 @@ def results(facts: ReportFacts) -> str:
 
 
 def _verdict(facts: ReportFacts) -> str:
-    """The accuracy in words, with its interval and what guessing would give."""
+    """The accuracy in words, with its interval and what guessing would give; of a detector, what it finds."""
+    if facts.boxes and facts.boxes.per_class:
+        return found_in_all(facts)
     confusion = facts.confusion
     if confusion is None or not (total := int(confusion.sum())):
         return ""
@@ -80,25 +91,35 @@ def _verdict(facts: ReportFacts) -> str:
     return (
         f"<p>The model names <b>{right:,} of {total:,}</b> pictures of the {split} split correctly: "
         f"{percent(right / total)}. With that many pictures the 95% interval of the accuracy reaches from "
-        f"{percent(low)} to {percent(high)} (Wilson score).</p>"
+        f"{percent(low)} to {percent(high)} (Wilson score).{_localized(facts)}</p>"
         f"<p>Always naming the most frequent class would be correct for {percent(common / total)}. "
         f"{CAVEATS.get(facts.results_split, '')}</p>"
     )
 
 
+def _localized(facts: ReportFacts) -> str:
+    share = facts.results.get(facts.results_split, {}).get("localized")
+    if share is None:
+        return ""
+    return (
+        f" For <b>{percent(share)}</b> the class is right and the IoU of the box is 0.5 or more: localized."
+    )
+
+
 def training(facts: ReportFacts) -> str:
-    """Loss, accuracy and learning rate over the epochs."""
-    charts = [curve_chart(facts.history, "loss"), curve_chart(facts.history, "accuracy")]
+    """Loss, accuracy or what stands for it, and learning rate over the epochs."""
+    charts = [curve_chart(facts.history, key) for key in ("loss", "accuracy", "map", "mean_iou")]
     charts.append(learning_rate_chart(facts.history))
     figures = "".join(f"<div>{chart}</div>" for chart in charts if chart)
     if not figures:
         return ""
     caption = f"Training over {counted(len(facts.history), 'epoch')}."
-    scored = [entry for entry in facts.history if "accuracy" in entry.get("val", {})]
-    if scored:
-        best = max(scored, key=lambda entry: float(entry["val"]["accuracy"]))
+    validated = [entry for entry in facts.history if entry.get("val")]
+    if validated:
+        key = next(key for key in MONITORED if key in validated[0]["val"])
+        best = max(validated, key=lambda entry: float(entry["val"][key]))
         caption += (
-            f" The highest validation accuracy, {percent(best['val']['accuracy'])}, "
+            f" The highest validation {MONITORED[key]}, {metric_value(key, best['val'][key])}, "
             f"was reached in epoch {best['epoch']}."
         )
     return f'<figure><div class="charts">{figures}</div><figcaption>{caption}</figcaption></figure>'
@@ -152,7 +173,9 @@ def calibration(facts: ReportFacts) -> str:
 
 
 def mistakes(facts: ReportFacts) -> str:
-    """The pictures the model was most wrong about."""
+    """The pictures a classifier was most wrong about."""
+    if facts.boxes:
+        return ""
     confusion = facts.confusion
     wrong = None if confusion is None else int(confusion.sum() - confusion.diagonal().sum())
     if not facts.mistakes:

@@ -81,7 +81,8 @@ table:not(.confusion):not(.facts) { border-top: 1px solid var(--ink); border-bot
 caption + thead { border-top: 1.5px solid var(--ink); }
 th, td { padding: 0.32rem 0.6rem; text-align: right; vertical-align: baseline; font-weight: 400; }
 thead th { font-weight: 600; }
-th:first-child, td:first-child, td.word, .facts td, .pairs th:nth-child(2), .faults th { text-align: left; }
+th:first-child, td:first-child, td.word, .facts td, .pairs th:nth-child(2), .faults th,
+.reasons th:nth-child(2) { text-align: left; }
 th:first-child { padding-left: 0; }
 td:last-child, thead th:last-child { padding-right: 0; }
 tbody tr + tr { border-top: 1px solid var(--line); }
@@ -96,6 +97,11 @@ tbody th[scope="row"] { min-width: 5.5rem; }
   background: linear-gradient(to right, rgb(var(--hit) / 0.9) calc(var(--w) * 100%), var(--wash) 0) no-repeat
     4.6rem 0.78rem / calc(100% - 5.4rem) 0.6rem;
 }
+
+.narrow .bar { width: 19%; }
+.bars.two thead th:nth-child(4) { text-align: right; }
+.reasons td.word { width: 55%; }
+details .reasons { margin-left: 0; width: 100%; }
 
 .scroll { overflow-x: auto; margin-bottom: 1.5rem; }
 .confusion { width: auto; margin: 0; font-size: 0.8rem; border-collapse: separate; border-spacing: 1px; }
@@ -146,6 +152,9 @@ svg text { font-family: inherit !important; }
   display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: var(--wash);
   margin-bottom: 0.5rem;
 }
+.drawn { grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr)); margin: 0.6rem 0 2rem; }
+.drawn img { aspect-ratio: auto; }
+.row { font-weight: 600; margin: 0; }
 .tiny { image-rendering: pixelated; }
 .mistakes p { margin: 0; font-size: 0.85rem; line-height: 1.4; overflow-wrap: anywhere; }
 .mistakes .note { font-size: 0.72rem; }
@@ -173,6 +182,7 @@ details table { margin: 0 0 1rem 1.1rem; width: calc(100% - 1.1rem); }
   .bars .bar { width: auto; }
   .bars td, .bars th { padding-bottom: 0.55rem; }
   .mistakes { grid-template-columns: 1fr 1fr; }
+  .drawn { grid-template-columns: 1fr; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }

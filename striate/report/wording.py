@@ -6,6 +6,22 @@ from pathlib import PurePath
 from typing import Any
 
 METRIC_NAMES = {
+    "map": "mAP",
+    "map_50": "mAP@0.5",
+    "map_75": "mAP@0.75",
+    "map_small": "mAP of small objects",
+    "map_medium": "mAP of medium objects",
+    "map_large": "mAP of large objects",
+    "ar_1": "Average recall, 1 detection",
+    "ar_10": "Average recall, 10 detections",
+    "ar_100": "Average recall, 100 detections",
+    "ar_small": "Average recall of small objects",
+    "ar_medium": "Average recall of medium objects",
+    "ar_large": "Average recall of large objects",
+    "map_voc2007": "mAP by VOC 2007",
+    "map_voc2010": "mAP by VOC 2010",
+    "mean_iou": "Mean IoU",
+    "localized": "Localized",
     "accuracy": "Accuracy",
     "top5_accuracy": "Top-5 accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -30,9 +46,11 @@ def metric_name(key: str) -> str:
 
 
 def metric_value(key: str, value: float) -> str:
-    """A rate as a percentage, any other metric with four decimals; a dash if undefined."""
+    """A rate as a percentage, what is made of overlaps with three decimals, any other metric with four."""
     if math.isnan(value):
         return "–"
+    if key.startswith(("map", "ar_")) or key == "mean_iou":
+        return three_decimals(value)
     rate = key.endswith("accuracy") or (key in METRIC_NAMES and key != "log_loss")
     return percent(value) if rate else f"{value:.4f}"
 
@@ -63,11 +81,19 @@ def percent(value: float) -> str:
     return "99.99%" if shown == "100.00%" and value < 1 else shown
 
 
+def three_decimals(value: float | None) -> str:
+    """A number in 0..1 with three decimals; never rounded up to 1; a dash if undefined."""
+    if value is None or math.isnan(value):
+        return "–"
+    shown = f"{value:.3f}"
+    return "0.999" if shown == "1.000" and value < 1 else shown
+
+
 def counted(count: int, noun: str) -> str:
     """A count with its noun: ``1 picture``, ``2,000 pictures``, ``24 classes``."""
     if count == 1:
         return f"1 {noun}"
-    return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
+    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'x')) else 's'}"
 
 
 def short_count(count: int) -> str:

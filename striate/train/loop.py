@@ -103,7 +103,7 @@ def backward(
         share = len(part) / batch.size
         with gradients_summed(network, last=number == parts):
             with autocast(precision, images.device):
-                outputs = network(part)
+                outputs = network(*task.inputs(part, part_targets))
             terms = task.loss(outputs, part_targets)
             (terms["loss"] * (state.processes.size * share)).backward()  # processes are averaged
         with torch.no_grad():
@@ -193,7 +193,7 @@ def evaluate(
     """The mean loss and every metric over what ``predict_batches`` gives; ``metric`` keeps the details."""
     total, count = 0.0, 0
     for batch, outputs, predictions in predicted:
-        targets = batch.targets.to(next(iter(outputs.values())).device)
+        targets = task.in_input(batch.targets, batch.frames).to(next(iter(outputs.values())).device)
         total += float(task.loss(outputs, targets)["loss"]) * len(batch.indices)
         count += len(batch.indices)
         metric.update(predictions, batch.targets)

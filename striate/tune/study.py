@@ -15,7 +15,7 @@ from striate.errors import InputError, Interrupted, RunError
 from striate.prepared import Reading, unwatched
 from striate.recipe import Recipe
 from striate.run import apply_split
-from striate.settle import check_network, resolve_recipe
+from striate.settle import check_network, choose_task, resolve_recipe
 from striate.tasks.classification import ClassificationTask
 from striate.train.checkpoint import TrainingState
 from striate.train.fit import Watcher
@@ -104,6 +104,9 @@ def tune(
     parts = _check_space(space, recipe)
     choose_device(recipe.train.device)  # to know now what would stop the first trial
     dataset = load_data(recipe.data.source)
+    recipe = choose_task(recipe, dataset)
+    if recipe.task != "classification":
+        raise InputError(f"settings for {recipe.task} are not searched for yet", "striate tune", "train it")
     _check_data(dataset, recipe)
     folder = Path(out) if out else Path("tune") / f"{dataset.name}-{recipe.model.name}"
     facts = StudyFacts(recipe.model_dump(mode="json"), record.describe_space(parts), dataset.fingerprint())

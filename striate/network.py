@@ -1,0 +1,94 @@
+"""The network and the task that a recipe means."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from striate.errors import InputError
+from striate.models.catalog import create_model, model_facts
+from striate.recipe import Recipe
+from striate.start import Start
+from striate.tasks.classification import ClassificationTask
+from striate.tasks.detection.catalog import create_detector, detector_facts
+from striate.tasks.detection.rules import Choice
+from striate.tasks.detection.task import DetectionTask
+from striate.tasks.localization import LocalizationTask
+from striate.tasks.task import Task
+
+SETTLED = {"name", "num_classes", "in_channels", "pretrained", "weights", "fresh_head"}
+
+
+def build(
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    channels: int,
+    size: tuple[int, int],
+    class_weights: Tensor | None = None,
+    start: Start | None = None,
+) -> tuple[nn.Module, Task]:
+    """The network and the task of a run; with fresh weights, or those that the recipe starts from.
+
+    Args:
+        channels, size: of the network's input; H, W in pixels.
+        start: what is known of the recipe's first weights; None leaves them aside.
+
+    Raises:
+        InputError: there is no such network, it takes no such arguments, or the weights cannot be had.
+    """
+    model = recipe.model
+    if given := SETTLED & model.arguments.keys():
+        raise InputError(
+            f"{min(given)} is no argument to choose: it follows from the data or another setting",
+            "model.arguments",
+            "leave it out",
+        )
+    origin: dict[str, Any] = {}
+    if start:
+        fresh_head = start.classes != classes
+        origin = {
+            "pretrained": model.pretrained, "weights": model.weights or None, "fresh_head": fresh_head
+        }  # fmt: skip
+    if recipe.task == "detection":
+        module, rules = create_detector(model.name, len(classes), channels, **origin, **model.arguments)
+        judged = recipe.evaluate
+        return module, DetectionTask(classes, rules, size, Choice(judged.score, judged.iou, judged.most))
+    backbone = create_model(
+        model.name, num_classes=len(classes), in_channels=channels, **origin, **model.arguments
+    )
+    task: Task
+    if recipe.task == "localization":
+        task = LocalizationTask(classes, size, recipe.loss.box, recipe.loss.box_weight)
+    else:
+        task = ClassificationTask(classes, recipe.loss.label_smoothing, class_weights, recipe.loss.kind)
+    return task.build(backbone, classes), task
+
+
+def check_size(recipe: Recipe, size: tuple[int, int], margin: int) -> None:
+    """Find out whether a network can take pictures of ``size`` (H, W) with a black ``margin`` inside it.
+
+    Raises:
+        InputError: it cannot, or there is no such network.
+    """
+    name, multiple = recipe.model.name, 1
+    if recipe.task == "detection":
+        facts = detector_facts(name)
+        minimum, multiple = facts.minimum, facts.multiple
+    else:
+        minimum = model_facts(name).minimum
+    if min(size) < minimum:
+        raise InputError(
+            f"{name} needs pictures of at least {minimum} pixels, got {min(size)}",
+            "--image-size",
+            f"--image-size {minimum}",
+        )
+    if size[0] % multiple or size[1] % multiple:
+        nearest = max(minimum, round(min(size) / multiple) * multiple)
+        raise InputError(
+            f"the sides of {name}'s pictures are multiples of {multiple}, got {size[0]}x{size[1]}",
+            "--image-size",
+            f"--image-size {nearest}",
+        )
+    if 2 * margin >= min(size):
+        raise InputError(
+            f"a margin of {margin} leaves nothing of {min(size)} pixels", "input.margin", "make it smaller"
+        )
