@@ -21,8 +21,10 @@ class FormatContract(ABC):
         name: what ``Dataset.name`` says of data in a folder or archive called "pictures".
         num_classes: of the data set.
         counts: pictures in each split.
+        task: what can be learned from it.
     """
 
+    task: ClassVar[str] = "classification"
     format: ClassVar[str]
     name: ClassVar[str] = "pictures"
     num_classes: ClassVar[int]
@@ -53,7 +55,7 @@ class FormatContract(ABC):
         assert dataset.format == self.format
         assert dataset.why
         assert dataset.name == self.name
-        assert dataset.task == "classification"
+        assert dataset.task == self.task
         assert dataset.faults == ()
 
     def test_splits_have_their_pictures(self, tmp_path: Path) -> None:
@@ -152,6 +154,11 @@ def assert_same_data(found: Dataset, expected: Dataset) -> None:
     for name, split in expected.splits.items():
         assert found.splits[name].names == split.names
         assert torch.equal(found.splits[name].targets, split.targets)
+        objects, others = found.splits[name].objects, split.objects
+        assert (objects is None) == (others is None)
+        if objects is not None and others is not None:
+            for part in ("boxes_xyxy", "labels", "counts", "crowd", "difficult"):
+                assert torch.equal(getattr(objects, part), getattr(others, part)), part
         for index in range(len(split)):
             assert torch.equal(found.splits[name][index][0], split[index][0])
             assert found.splits[name].images.content(index) == split.images.content(index)
