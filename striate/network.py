@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from striate.detectors import start_detector
 from striate.errors import InputError
 from striate.models.catalog import create_model, model_facts
 from striate.recipe import Recipe
@@ -42,16 +43,19 @@ def build(
             "model.arguments",
             "leave it out",
         )
+    fresh_head = start is not None and start.classes != classes
+    if recipe.task == "detection":
+        if start:
+            module, rules = start_detector(model, len(classes), channels, fresh_head)
+        else:
+            module, rules = create_detector(model.name, len(classes), channels, **model.arguments)
+        judged = recipe.evaluate
+        return module, DetectionTask(classes, rules, size, Choice(judged.score, judged.iou, judged.most))
     origin: dict[str, Any] = {}
     if start:
-        fresh_head = start.classes != classes
         origin = {
             "pretrained": model.pretrained, "weights": model.weights or None, "fresh_head": fresh_head
         }  # fmt: skip
-    if recipe.task == "detection":
-        module, rules = create_detector(model.name, len(classes), channels, **origin, **model.arguments)
-        judged = recipe.evaluate
-        return module, DetectionTask(classes, rules, size, Choice(judged.score, judged.iou, judged.most))
     backbone = create_model(
         model.name, num_classes=len(classes), in_channels=channels, **origin, **model.arguments
     )

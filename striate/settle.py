@@ -65,7 +65,7 @@ def resolve_recipe(
     if isinstance(data, Path) or (source not in DATA_SETS and Path(source).exists()):
         # A run must find its data again from another folder.
         recipe = load_recipe(recipe, {"data.source": str(Path(source).absolute())})
-    return like_its_start(recipe)
+    return recipe
 
 
 def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
@@ -83,14 +83,9 @@ def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
             dataset.source,
             "--task detection or --task localization" if has_boxes else "--task classification",
         )
-    if task == "detection" and (recipe.model.weights or recipe.model.pretrained):
-        raise InputError(
-            "detectors are trained from random weights; other ones cannot be given yet",
-            "--weights, --pretrained",
-            "leave it out",
-        )
-    changes: dict[str, Any] = {"task": task}
-    if task == "detection" and "name" not in recipe.model.model_fields_set and not recipe.model.weights:
+    recipe = like_its_start(load_recipe(recipe, {"task": task}))
+    changes: dict[str, Any] = {}
+    if task == "detection" and "name" not in recipe.model.model_fields_set:
         changes["model.name"] = DEFAULT_DETECTOR
     if task != "classification" and "fit" not in recipe.input.model_fields_set:
         changes["input.fit"] = "letterbox"

@@ -8,11 +8,13 @@
 | model.weights FILE | of a file                 | what the network's published weights want   |
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from striate.data.preprocessing import Preprocessing
+from striate.detectors import backbone_of, starts_whole
 from striate.errors import InputError
 from striate.models.catalog import model_facts
 from striate.models.imagenet import imagenet_classes
@@ -21,6 +23,7 @@ from striate.recipe import Recipe, load_recipe
 from striate.run_folder import CONFIG, read_config
 from striate.run_folder import WEIGHTS as WEIGHTS_FILE
 from striate.tasks.detection.catalog import detector_facts
+from striate.tasks.detection.published import DETECTOR_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ def find_start(recipe: Recipe) -> Start | None:
         InputError: nothing is published for the network, or the run is none or another network's.
     """
     settings = recipe.model
+    if recipe.task == "detection" and (settings.pretrained or settings.weights):
+        return _of_detector(recipe)
     if settings.weights and (Path(settings.weights) / CONFIG).is_file():
         return _of_run(recipe)
     if not (settings.pretrained or settings.weights):
@@ -79,6 +84,36 @@ def _of_run(recipe: Recipe) -> Start:
     return Start(Preprocessing(**dict(config.input)), config.classes)
 
 
+def _of_detector(recipe: Recipe) -> Start:
+    """What a detector's weights, or those of its backbone, are for: the colours at least."""
+    settings = recipe.model
+    whole = starts_whole(settings)
+    if settings.weights and (Path(settings.weights) / CONFIG).is_file():
+        if whole:
+            return _of_run(recipe)
+        known = Preprocessing(**dict(read_config(settings.weights).input))
+        return Start(_for_boxes(recipe, known.channels, known.mean, known.std), None)
+    name = settings.name if whole else str(backbone_of(settings)[0])
+    cards: Mapping[str, Any] = DETECTOR_WEIGHTS if whole else WEIGHTS
+    if name in cards:
+        classes = cards[name].classes if whole and settings.pretrained else None
+        return Start(_for_boxes(recipe, 3, cards[name].mean, cards[name].std), classes)
+    if settings.pretrained:
+        raise InputError(
+            f"no weights of {name} are published",
+            "model.pretrained",
+            f"give --weights RUN or FILE, or as model.arguments.backbone one of {', '.join(WEIGHTS)}",
+        )
+    return Start(None, None)
+
+
+def _for_boxes(
+    recipe: Recipe, channels: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Preprocessing:
+    """Whole pictures at the detector's size, in the colours that the weights know."""
+    return Preprocessing(detector_facts(recipe.model.name).size, channels, "letterbox", 0, mean, std)
+
+
 def like_its_start(recipe: Recipe) -> Recipe:
     """``recipe`` with the network of the run that it starts from, where it names none itself."""
     settings = recipe.model
@@ -92,6 +127,10 @@ def like_its_start(recipe: Recipe) -> Recipe:
     changes: dict[str, Any] = {"model.weights": str(path.absolute())}  # to be found from another folder
     if (path / CONFIG).is_file():
         config = read_config(path)
+        if recipe.task == "detection" and config.task != "detection":  # the run is the detector's backbone
+            own = {"backbone": config.model, "arguments": config.arguments}
+            changes["model.arguments"] = own | settings.arguments
+            return load_recipe(recipe, changes)
         if "name" not in settings.model_fields_set:
             changes["model.name"] = config.model
         if "arguments" not in settings.model_fields_set:

@@ -21,13 +21,14 @@ def convert(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
     to: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--to",
             "--format",
-            help="image-folder, idx or tar-shards; of boxes: voc, coco, yolo, via, label-studio, cvat, csv.",
+            help="image-folder, idx or tar-shards; of boxes: voc, coco, yolo, via, label-studio, cvat, csv, "
+            "or the format they are in if left out.",
         ),
-    ],
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Only this split, as a set of its own: train, val, test.")
     ] = None,
@@ -51,6 +52,7 @@ def convert(
     """
     from striate.data.convert_boxes import BOX_FORMATS
 
+    to = to or _own_format(data, source_format)
     if to in BOX_FORMATS:
         _refuse({"--split": split is not None, "--shard-mb": shard_mb is not None, "--strict": strict}, to)
         _convert_boxes(data, out, to, source_format, fix, json)
@@ -81,6 +83,20 @@ def _convert_boxes(data: str, out: Path, to: str, source_format: str | None, fix
 
     done = convert_boxes(Path(data), out, to, source_format=source_format, fix_problems=fix)
     _show_boxes(done, json)
+
+
+def _own_format(data: str, source_format: str | None) -> str:
+    """The format of labelled boxes. Raises InputError if there are none."""
+    from striate.data.formats.annotations import format_of
+    from striate.data.label_files import LabelFiles
+    from striate.errors import InputError
+
+    if source_format:
+        return source_format
+    try:
+        return format_of(LabelFiles.open(Path(data)))
+    except InputError as error:
+        raise InputError("in which format? only boxes can keep theirs", data, "name one with --to") from error
 
 
 def _refuse(given: dict[str, bool], to: str) -> None:

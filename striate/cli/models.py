@@ -1,5 +1,6 @@
-"""``striate models``: the catalogue of networks."""
+"""``striate models``: the catalogue of networks, and of detectors."""
 
+import fnmatch
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,7 @@ def models(
         bool, typer.Option("--markdown", help="Print a Markdown table of all facts.")
     ] = False,
 ) -> None:
-    """List the networks, with parameters and multiply-accumulates for one picture.
+    """List the networks, with parameters and multiply-accumulates for one picture; and the detectors.
 
     Example: striate models "resnet*"
     """
@@ -23,12 +24,18 @@ def models(
     from striate.errors import InputError
     from striate.models.catalog import CATALOG, list_models
     from striate.models.published import WEIGHTS
+    from striate.tasks.detection.catalog import DETECTORS
 
     chosen = {name: CATALOG[name] for name in list_models(pattern)}
-    if not chosen:
+    detectors = {name: DETECTORS[name] for name in DETECTORS if fnmatch.fnmatchcase(name, pattern)}
+    if not chosen and not detectors:
         raise InputError("no network has such a name", pattern, 'a pattern such as "lenet*", or none for all')
     if json:
-        print_json([as_json(name, facts) for name, facts in chosen.items()])
+        finders = [
+            {"name": name, "task": "detection", "input": [3, *facts.size], "minimum": facts.minimum}
+            for name, facts in detectors.items()
+        ]
+        print_json([*(as_json(name, facts) for name, facts in chosen.items()), *finders])
     elif markdown:
         typer.echo(markdown_table(chosen))
     else:
@@ -45,7 +52,12 @@ def models(
             for name, facts in chosen.items()
         ]
         columns = ("network", "year", "params", "MMAC", "input", "top-1", "for")
-        print_table(columns, rows, numbers=(2, 3, 5))
+        if rows:
+            print_table(columns, rows, numbers=(2, 3, 5))
+        if detectors:
+            typer.echo("", nl=bool(rows))
+            found = [(name, "x".join(map(str, (3, *f.size))), f.title) for name, f in detectors.items()]
+            print_table(("detector", "input", "what"), found)
 
 
 def as_json(name: str, facts: "ModelFacts") -> dict[str, object]:
@@ -64,6 +76,7 @@ def as_json(name: str, facts: "ModelFacts") -> dict[str, object]:
         "weights": weights and weights.url,
         "top1": weights and weights.top1,
         "top5": weights and weights.top5,
+        "task": "classification",
     }
 
 

@@ -97,8 +97,9 @@ def _predict_pictures(predictor: "Predictor", pictures: list[Path], draw: Path |
                 for file, found in zip(pictures, predictions, strict=True)
             ]
         )
-    elif predictor.task.name == "detection":
-        _print_boxes(pictures, predictions)
+    elif predictor.task.name != "classification":
+        one = predictor.task.name == "localization"
+        _print_boxes(pictures, [found[:1] if one else found for found in predictions])
     else:
         (_print_synsets if predictor.wnids else _print_classes)(pictures, predictions)
 

@@ -195,7 +195,8 @@ def _examine(
     pictures = tuple(mended for picture in annotations.pictures if (mended := mender.mend(picture)))
     empty = [picture for picture in annotations.pictures if not picture.annotations]
     if empty:
-        what = f"{len(empty):,} pictures have no objects, and count as pictures known to have none"
+        count = f"{len(empty):,} pictures have" if len(empty) > 1 else "1 picture has"
+        what = f"{count} no objects, and counts as known to have none"
         problems.append(Problem(empty[0].place, what))
     classes = tuple(name for name in annotations.classes if name not in spelling)
     return problems, replace(annotations, classes=classes, pictures=pictures)

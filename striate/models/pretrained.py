@@ -11,27 +11,52 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.download import cache_folder, checksum_of, download, is_offline, missing_offline, verify
 from striate.errors import InputError
 from striate.files import UnwrittenError, read_tensors, write_tensors
-from striate.models.backbone import Backbone
 from striate.models.key_maps.renaming import KeyMap, convert, rename
 from striate.models.published import WEIGHTS
 from striate.models.weight_files import read_weights
 
-Build = Callable[..., Backbone]  # takes num_classes
+Network = TypeVar("Network", bound=nn.Module)
+Build = Callable[..., Network]  # takes num_classes
 
 OWN: KeyMap = (("", ""),)  # the names in a file that Striate wrote
 AUXILIARY = "auxiliary"  # how the names of heads begin that only training needs
 
 
+class Card(Protocol):
+    """What a card of published weights says at least; ``striate.models.published.Weights`` says more."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def file_name(self) -> str: ...
+    @property
+    def checksum(self) -> str | None: ...
+    @property
+    def license(self) -> str: ...
+    @property
+    def key_map(self) -> KeyMap: ...
+    @property
+    def arguments(self) -> dict[str, Any]: ...
+    @property
+    def num_classes(self) -> int: ...
+
+
 def with_published_weights(
-    name: str, build: Build, num_classes: int | None, standard: Build, fresh_head: bool = False
-) -> Backbone:
+    name: str,
+    build: Build[Network],
+    num_classes: int | None,
+    standard: Build[Network],
+    fresh_head: bool = False,
+    cards: Mapping[str, Card] = WEIGHTS,
+) -> Network:
     """A network with its published weights, downloaded if need be.
 
     Args:
@@ -41,19 +66,20 @@ def with_published_weights(
             is fresh.
         standard: builds it as it was published; takes ``num_classes`` and options of the family.
         fresh_head: the last layer is fresh with the same number too: the classes are others.
+        cards: of what is published, by name.
 
     Raises:
         InputError: nothing is published, the network is built otherwise, or the file cannot be had.
     """
-    if name not in WEIGHTS:
+    if name not in cards:
         raise InputError(
             f"no weights of {name} are published",
             "",
-            f"give a file of weights, or take one of {', '.join(WEIGHTS)}",
+            f"give a file of weights, or take one of {', '.join(cards)}",
         )
-    tensors = published_tensors(name, standard)
+    tensors = published_tensors(name, standard, cards)
     try:
-        foreign = Foreign(tensors, OWN, WEIGHTS[name].num_classes)
+        foreign = Foreign(tensors, OWN, cards[name].num_classes)
         return _filled(build, foreign, num_classes, fresh_head, on_meta=True)
     except InputError as error:
         raise InputError(error.what, name, "build it as it was published, without options") from None
@@ -61,12 +87,13 @@ def with_published_weights(
 
 def with_weights_of_file(
     name: str,
-    build: Build,
+    build: Build[Network],
     num_classes: int | None,
     default_classes: int,
     path: Path,
     fresh_head: bool = False,
-) -> Backbone:
+    cards: Mapping[str, Card] = WEIGHTS,
+) -> Network:
     """A network with the weights of a local file or folder, in Striate's names or its peer's.
 
     Arguments as in ``with_published_weights``; ``default_classes`` is K where ``num_classes`` is None.
@@ -74,7 +101,7 @@ def with_weights_of_file(
     Raises:
         InputError: the file is damaged, altered, or another network's; the first wrong tensor is named.
     """
-    weights = WEIGHTS.get(name)
+    weights = cards.get(name)
     if weights and weights.checksum and path.name == weights.file_name and path.is_file():
         verify(path, weights.checksum)
     tensors = read_weights(path)
@@ -90,13 +117,15 @@ def with_weights_of_file(
         raise InputError(error.what, path, mend) from None
 
 
-def published_tensors(name: str, standard: Build) -> dict[str, Tensor]:
+def published_tensors(
+    name: str, standard: Build[Any], cards: Mapping[str, Card] = WEIGHTS
+) -> dict[str, Tensor]:
     """The published weights under our names: from the cache, or downloaded and converted into it.
 
     Raises:
         InputError: the file cannot be had, is not the one published, or does not fit; nothing of it stays.
     """
-    weights = WEIGHTS[name]
+    weights = cards[name]
     folder = cache_folder() / "weights"
     cached, source = folder / f"{name}.safetensors", folder / weights.file_name
     if cached.exists():
@@ -131,7 +160,7 @@ def published_tensors(name: str, standard: Build) -> dict[str, Tensor]:
     return tensors
 
 
-def _converted(model: Backbone, source: Path, key_map: KeyMap) -> dict[str, Tensor]:
+def _converted(model: nn.Module, source: Path, key_map: KeyMap) -> dict[str, Tensor]:
     foreign = read_weights(source)
     try:
         return _fitting(model, foreign, key_map)
@@ -139,7 +168,7 @@ def _converted(model: Backbone, source: Path, key_map: KeyMap) -> dict[str, Tens
         raise InputError(error.what, source, "it is not the file that was published: get it anew") from None
 
 
-def _fitting(model: Backbone, foreign: Mapping[str, Tensor], key_map: KeyMap) -> dict[str, Tensor]:
+def _fitting(model: nn.Module, foreign: Mapping[str, Tensor], key_map: KeyMap) -> dict[str, Tensor]:
     """``convert``, which sees names and shapes, and a look at the values."""
     tensors = convert(model, foreign, key_map)
     for name, tensor in tensors.items():
@@ -160,8 +189,8 @@ class Foreign:
 
 
 def _filled(
-    build: Build, foreign: Foreign, num_classes: int | None, fresh_head: bool, on_meta: bool
-) -> Backbone:
+    build: Build[Network], foreign: Foreign, num_classes: int | None, fresh_head: bool, on_meta: bool
+) -> Network:
     """The network of K classes with the values of ``foreign``; see ``with_published_weights`` for K.
 
     ``on_meta`` builds it without values first, which saves the time of random ones. Every tensor that its
@@ -199,7 +228,7 @@ def _for_colour(tensor: Tensor, own: Tensor | None) -> Tensor:
     return tensor.expand_as(own) / 3
 
 
-def _last_layer(own: Mapping[str, Tensor], build: Build, num_classes: int) -> dict[str, list[int]]:
+def _last_layer(own: Mapping[str, Tensor], build: Build[Any], num_classes: int) -> dict[str, list[int]]:
     """The tensors whose shape depends on the number of classes, and by how much one more lengthens each axis.
 
     Those of auxiliary heads are among them.

@@ -10,6 +10,7 @@ import typer
 from small_data import contents, write_digits
 
 from striate.cli.main import app
+from striate.tasks.detection.catalog import DETECTORS
 
 ROOT = typer.main.get_command(app)
 
@@ -70,7 +71,9 @@ def test_wrong_usage_exits_with_2_and_names_the_help(run_cli, words):
 
 def test_models_as_json(run_cli):
     outcome = run_cli("models", "--json")
-    models = {entry["name"]: entry for entry in json.loads(outcome.out)}
+    entries = {entry["name"]: entry for entry in json.loads(outcome.out)}
+    assert {name for name in entries if entries[name]["task"] == "detection"} == set(DETECTORS)
+    models = {name: entry for name, entry in entries.items() if entry["task"] == "classification"}
     facts = {"name": "lenet5", "params": 61706, "macs": 416520, "input": [1, 32, 32]}
     assert facts.items() <= models["lenet5"].items()
     assert models["lenet5"]["weights"] is models["lenet5"]["top1"] is None
