@@ -212,4 +212,20 @@ CATALOG: dict[str, CatalogEntry] = {
             ),
         ),
     ),
+    "bccd": CatalogEntry(
+        title="Blood cells under a microscope, with boxes",
+        kind="download",
+        format="voc",
+        task="detection",
+        classes=("Platelets", "RBC", "WBC"),
+        counts={"train": 205, "val": 87, "test": 72},
+        picture="640x480 RGB",
+        licence="MIT",
+        homepage="https://github.com/Shenggan/BCCD_Dataset",
+        files=(  # an archive that is made anew when it is asked for: nobody publishes its checksum
+            RemoteFile(
+                "master.zip", ("https://github.com/Shenggan/BCCD_Dataset/archive/refs/heads/master.zip",)
+            ),
+        ),
+    ),
 }  # fmt: skip

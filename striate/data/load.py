@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from striate.data import builtin
@@ -84,7 +85,8 @@ def _load_named(name: str) -> Dataset:
         return _BUILT_IN[name]()
     entry = CATALOG[name]
     path = _find(name, entry)
-    dataset = _READERS[entry.format](path)
+    read = _READERS.get(entry.format) or partial(boxes.load, name=entry.format)
+    dataset = read(path)
     # IDX files hold no names; the names of other formats are those of the data that were found.
     named = entry.format == "idx" and len(dataset.classes) == len(entry.classes)
     return replace(

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import re
+import zipfile
 from http.client import HTTPMessage
 from urllib.request import HTTPRedirectHandler, Request
 
@@ -184,23 +185,29 @@ def test_offline_says_where_to_put_the_file(no_data):
     assert not no_data.exists()
 
 
+OTHER_TASKS = {"scenes": "detection", "scenes-one": "localization", "bccd": "detection"}
+
+
 @pytest.mark.parametrize("name", CATALOG)
 def test_every_entry_is_complete(name):
     entry = CATALOG[name]
     assert (entry.kind == "built-in") == (not entry.files)
     assert len(set(entry.classes)) == len(entry.classes) >= 2
-    assert entry.task == {"scenes": "detection", "scenes-one": "localization"}.get(name, "classification")
+    assert entry.task == OTHER_TASKS.get(name, "classification")
     assert entry.homepage.startswith("http")
     assert entry.licence
     for file in entry.files:
         assert all(re.fullmatch(r"https?://\S+/" + re.escape(file.name), url) for url in file.urls)
+        if name == "bccd":  # an archive that is made when it is asked for: the first download is taken
+            assert file.checksum is file.size is None
+            continue
         assert re.fullmatch("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", file.checksum)
         assert file.size > 4000
 
 
 def test_list_datasets_takes_patterns():
     built_in = ["digits", "photographs", "scenes", "scenes-one"]
-    assert list_datasets() == [*built_in, "mnist", "fashion-mnist", "cifar10", "flowers"]
+    assert list_datasets() == [*built_in, "mnist", "fashion-mnist", "cifar10", "flowers", "bccd"]
     assert list_datasets("*mnist") == ["mnist", "fashion-mnist"]
 
 
@@ -265,3 +272,26 @@ def test_real_flowers_by_name(real_data):
     dataset = load_data("flowers")
     assert len(dataset.classes) == len(CATALOG["flowers"].classes)
     assert dataset.format == "image-folder"
+
+
+def test_blood_cells_are_found_by_name_among_other_files(tmp_path, monkeypatch):
+    """The archive that GitHub makes holds more than the data, a table of boxes among them."""
+    inside = "BCCD_Dataset-master/"
+    label = (
+        "<annotation><filename>{0}.ppm</filename><size><width>8</width><height>6</height><depth>3</depth></size>"
+        "<object><name>{1}</name><bndbox><xmin>2</xmin><ymin>1</ymin><xmax>5</xmax><ymax>4</ymax></bndbox></object>"
+        "</annotation>"
+    )
+    with zipfile.ZipFile(tmp_path / "bccd.zip", "w") as archive:
+        archive.writestr(inside + "test.csv", "filename,cell_type,xmin,xmax,ymin,ymax\nx.jpg,RBC,1,2,3,4\n")
+        archive.writestr(inside + "README.md", "cells")
+        for split, cell in zip(("train", "val", "test"), ("RBC", "WBC", "RBC"), strict=True):
+            archive.writestr(inside + f"BCCD/JPEGImages/{split}.ppm", b"P6 8 6 255\n" + bytes(144))
+            archive.writestr(inside + f"BCCD/Annotations/{split}.xml", label.format(split, cell))
+            archive.writestr(inside + f"BCCD/ImageSets/Main/{split}.txt", f"{split}\n")
+    monkeypatch.setenv("STRIATE_DATA", str(tmp_path))
+    dataset = load_data("bccd")
+    assert (dataset.name, dataset.format, dataset.task) == ("bccd", "voc", "detection")
+    assert dataset.classes == ("RBC", "WBC")
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 1, "val": 1, "test": 1}
+    assert dataset.splits["val"].objects.boxes_xyxy.tolist() == [[1, 0, 5, 4]]

@@ -37,19 +37,20 @@ def recognizes(files: LabelFiles) -> bool:
     return labelled and any(recognizer(files) for recognizer in recognizers())
 
 
-def load(path: Path, files: LabelFiles | None = None) -> Dataset:
+def load(path: Path, files: LabelFiles | None = None, name: str = "") -> Dataset:
     """Load pictures with labelled boxes; every picture's header is read.
 
     Args:
         path: a folder, an archive, or a label file beside or above its pictures.
         files: what is there, where it is known already.
+        name: of the format, where it is known already.
 
     Raises:
         InputError: the labels are in no format that is known or in several, a label cannot be trained on, or
             no picture can be read.
     """
     files = files or LabelFiles.open(path)
-    name = format_of(files)
+    name = name or format_of(files)
     annotations = READERS[name](files)
     sizes = PictureSizes(files)
     problems = require_trainable(annotations, sizes, str(path), sizes.orientation)
