@@ -50,7 +50,8 @@ def build(
         else:
             module, rules = create_detector(model.name, len(classes), channels, **model.arguments)
         judged = recipe.evaluate
-        return module, DetectionTask(classes, rules, size, Choice(judged.score, judged.iou, judged.most))
+        choice = Choice(judged.score, judged.iou, judged.most, judged.across_classes)
+        return module, DetectionTask(classes, rules, size, choice)
     origin: dict[str, Any] = {}
     if start:
         origin = {

@@ -208,6 +208,7 @@ class EvaluateSettings(Section):
     score: Fraction = 0.01  # detection: boxes below are left aside
     iou: Fraction = 0.5  # detection: of two boxes of a class that overlap by more, the surer one stays
     most: Annotated[int, Field(ge=1)] = 100  # detection: boxes of a picture, the surest
+    across_classes: bool = False  # detection: boxes of different classes suppress each other too
 
 
 class Recipe(Section):

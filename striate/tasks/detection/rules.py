@@ -24,11 +24,13 @@ class Choice:
         score: the least score.
         iou: of two boxes of a class that overlap by more, the surer one stays.
         most: how many boxes of a picture are kept, the surest.
+        across_classes: whether boxes of different classes suppress each other too.
     """
 
     score: float = 0.05
     iou: float = 0.5
     most: int = 100
+    across_classes: bool = False
 
 
 class DetectionRules(ABC):

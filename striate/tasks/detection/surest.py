@@ -11,7 +11,7 @@ LEAST_SIDE = 1e-2  # pixels: a box that is narrower has been clipped away
 
 
 def surest(boxes_xyxy: Tensor, scores: Tensor, labels: Tensor, choice: Choice) -> Detections:
-    """What of one picture is found: the surest boxes, after suppression within each class.
+    """What of one picture is found: the surest boxes, after suppression within each class or across them.
 
     Args:
         boxes_xyxy: float32 (M, 4), in pixels, clipped to the picture.
@@ -21,5 +21,6 @@ def surest(boxes_xyxy: Tensor, scores: Tensor, labels: Tensor, choice: Choice) -
     """
     wide = ((boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]) >= LEAST_SIDE).all(dim=1)
     rows = torch.nonzero(wide).flatten()
-    kept = rows[nms_per_class(boxes_xyxy[rows], scores[rows], labels[rows], choice.iou)][: choice.most]
+    groups = torch.zeros_like(labels) if choice.across_classes else labels
+    kept = rows[nms_per_class(boxes_xyxy[rows], scores[rows], groups[rows], choice.iou)][: choice.most]
     return Detections(boxes_xyxy[kept], scores[kept], labels[kept])
