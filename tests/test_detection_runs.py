@@ -1,0 +1,156 @@
+"""Detection and localization from data to results: trained, resumed, loaded, evaluated, predicted."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+import striate
+from striate.api import resume
+from striate.data import builtin
+from striate.data.images import save_image
+from striate.errors import InputError, Interrupted
+from striate.predictor import FoundBox
+
+SMALL = {"train.epochs": 2, "input.size": 64, "train.batch_size": 8, "train.precision": "fp32"}
+TINY = {"model.arguments": {"backbone": "compact_cnn", "arguments": {"width": 0.125}}}
+RESNET = {"model.arguments": {"arguments": {"width": 0.125}}}
+EVERYTHING = {
+    "augment.flip": True,
+    "augment.rotate": 10,
+    "augment.mosaic": 0.5,
+    "augment.box_crop": True,
+    "augment.sizes": [64, 96],
+}
+DETECTORS = {
+    "yolo_light": TINY | EVERYTHING,
+    "ssd_light": RESNET,
+    "faster_rcnn_light": RESNET | {"model.arguments": {"arguments": {"width": 0.125}, "units": 32}},
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_scenes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builtin, "SCENES", {"count_train": 24, "count_val": 6, "count_test": 6})
+        yield
+
+
+class Stop:
+    """Ends training after so many steps, as Ctrl-C does."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def start(self, *_): ...
+
+    def phase(self, *_): ...
+
+    def epoch(self, *_): ...
+
+    def step(self, state, loss) -> None:
+        if state.step == self.after:
+            raise KeyboardInterrupt
+
+
+def train(model, out, watchers=(), **settings):
+    given = SMALL | DETECTORS[model] | {"train.checkpoint_minutes": 0} | settings
+    return striate.train("scenes", model=model, out=out, settings=given, watchers=watchers)
+
+
+@pytest.mark.parametrize("model", DETECTORS)
+def test_a_run_that_is_stopped_and_resumed_equals_one_never_stopped(model, tmp_path):
+    whole = train(model, tmp_path / "whole")
+    with pytest.raises((Interrupted, KeyboardInterrupt)):
+        train(model, tmp_path / "run", watchers=[Stop(after=4)])
+    resumed = resume(tmp_path / "run")
+    expected = whole.model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in resumed.model.state_dict().items())
+    metrics = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("whole", "run")]
+    assert metrics[0] == metrics[1]
+    assert resumed.results == whole.results
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train("yolo_light", tmp_path_factory.mktemp("detector") / "run", **{"evaluate.score": 0.0})
+
+
+def test_the_folder_tells_all_of_it(run):
+    config = json.loads((run.path / "config.json").read_text())
+    assert config["task"] == config["recipe"]["task"] == "detection"
+    assert config["input"]["fit"] == "letterbox"
+    assert len(config["arguments"]["anchors"]) == 6
+    assert run.results.keys() == {"val", "test"}
+    assert {"map", "map_50", "map_75", "ar_100", "map_voc2007", "loss"} <= run.results["test"].keys()
+    again = striate.load_run(run.path, "cpu")
+    assert again.evaluate()["metrics"] == pytest.approx(run.results["test"])
+    everything = again.evaluate(split="all")
+    assert everything["num_samples"] == 36
+
+
+def test_predictions_are_boxes_in_pixels_of_the_picture(run, tmp_path):
+    picture = striate.load_data("scenes").splits["test"][0][0]
+    save_image(picture, tmp_path / "scene.png")
+    found = replace(run.predictor, score=0.0).predict(tmp_path / "scene.png")
+    assert found
+    for box in found:
+        assert isinstance(box, FoundBox)
+        x1, y1, x2, y2 = box.box_xyxy
+        assert 0 <= x1 < x2 <= 160
+        assert 0 <= y1 < y2 <= 160
+    assert [box.score for box in found] == sorted((box.score for box in found), reverse=True)
+
+
+def test_the_same_boxes_in_other_classes_order_give_the_same_numbers(run):
+    dataset = striate.load_data("scenes")
+    turned = {
+        name: replace(
+            split, targets=9 - split.targets, objects=replace(split.objects, labels=9 - split.objects.labels)
+        )
+        for name, split in dataset.splits.items()
+    }
+    other = replace(dataset, classes=dataset.classes[::-1], splits=turned)
+    assert run.evaluate(other, "test")["metrics"] == pytest.approx(run.results["test"])
+
+
+def test_localization_wants_one_box_in_each_picture(tmp_path):
+    with pytest.raises(InputError, match="localization wants one box in each picture, this one has"):
+        striate.train("scenes", out=tmp_path / "run", settings={"task": "localization"})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"task": "classification"}, "the data have boxes: they are not for classification"),
+        ({"augment.mixup": 0.2}, "augment.mixup is not for detection"),
+        ({"input.size": 70}, "multiples of 32"),
+        ({"model.name": "resnet18"}, "no detector is called 'resnet18'"),
+        ({"model.arguments": {"colour": 1}}, "yolo_light takes no argument colour"),
+        ({"evaluate.mirror": True}, "evaluate.mirror is not for detection"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_folder_is_made(settings, what, tmp_path):
+    with pytest.raises(InputError, match=what):
+        striate.train("scenes", out=tmp_path / "run", settings=SMALL | settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_boxes_cannot_be_learned_from_classes_alone(tmp_path):
+    with pytest.raises(InputError, match="one class per picture and no boxes"):
+        striate.train("digits", out=tmp_path / "run", settings={"task": "detection"})
+
+
+def test_localization_from_data_to_predictions(tmp_path):
+    settings = SMALL | {"model.arguments": {"width": 0.125}, "augment.rotate": 10}
+    run = striate.train("scenes-one", model="compact_cnn", out=tmp_path / "run", settings=settings)
+    assert run.config.task == "localization"
+    assert {"mean_iou", "accuracy", "localized", "loss"} <= run.results["test"].keys()
+    assert striate.load_run(run.path).evaluate()["metrics"] == pytest.approx(run.results["test"])
+    picture = striate.load_data("scenes-one").splits["test"][0][0]
+    best, *others = run.predict(picture, count=3)
+    assert isinstance(best, FoundBox)
+    assert len(others) == 2
+    assert all(other.box_xyxy == best.box_xyxy for other in others)
