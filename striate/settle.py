@@ -93,7 +93,9 @@ def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
         _check_single(dataset)
     others = {"classification": OF_CLASSIFICATION, "detection": OF_DETECTION}
     foreign = [setting for owner, settings in others.items() if owner != task for setting in settings]
-    foreign += [("evaluate", "mirror")] if task == "detection" else []  # boxes of mirror images are not joined
+    foreign += (
+        [("evaluate", "mirror")] if task == "detection" else []
+    )  # boxes of mirror images are not joined
     for section, name in foreign:
         settings = getattr(recipe, section)
         if getattr(settings, name) != type(settings).model_fields[name].default:
