@@ -26,7 +26,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -64,11 +64,13 @@ _JPEG_DAMAGE = ("premature end", "bad huffman", "found marker")  # libjpeg's wor
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What a picture's header says: ``width`` and ``height`` in pixels, upright; ``channels`` 1 or 3."""
+    """What a picture's header says: ``width`` and ``height`` in pixels, upright; ``channels`` 1 or 3; the
+    EXIF ``orientation``, 1 to 8, by which it was turned upright."""
 
     width: int
     height: int
     channels: int
+    orientation: int = field(default=1, compare=False)
 
 
 def decode_image(source: Path | bytes, name: str = "", channels: int | None = None) -> Tensor:
@@ -109,9 +111,10 @@ def inspect_image(source: Path | bytes, name: str = "") -> ImageFacts:
         width, height = image.size
         if isinstance(image, TiffImagePlugin.TiffImageFile):  # its ``size`` may be turned already
             width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
-        if _orientation(image, stream) >= 5:
+        orientation = _orientation(image, stream)
+        if orientation >= 5:
             width, height = height, width
-        return ImageFacts(width, height, channels=1 if _is_grey(image) else 3)
+        return ImageFacts(width, height, 1 if _is_grey(image) else 3, orientation)
 
 
 def resize(images: Tensor, height: int, width: int, interpolation: str = "bilinear") -> Tensor:

@@ -1,10 +1,5 @@
 """The sizes of the pictures of a labelled data set, each read once from its header."""
 
-import io
-import warnings
-
-from PIL import ExifTags, Image
-
 from striate.data.images import ImageFacts, inspect_image
 from striate.data.label_files import LabelFiles
 from striate.errors import InputError
@@ -37,10 +32,8 @@ class PictureSizes:
 
     def orientation(self, path: str) -> int:
         """The EXIF orientation 1..8 of a picture that has a size; 1 where it says none."""
-        with warnings.catch_warnings(), Image.open(io.BytesIO(self.files.read(path))) as image:
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            value = image.getexif().get(ExifTags.Base.Orientation)
-        return value if isinstance(value, int) and 1 <= value <= 8 else 1
+        facts = self.facts(path)
+        return facts.orientation if facts else 1
 
     def _read(self, path: str) -> ImageFacts | None:
         if path not in self.files:
