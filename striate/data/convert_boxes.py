@@ -20,7 +20,7 @@ from striate.errors import InputError
 
 _UNSPLIT = "all"  # what pictures without a split are counted under
 
-_PATHS: dict[str, Callable[[AnnotationSet], list[str]]] = {
+PATHS: dict[str, Callable[[AnnotationSet], list[str]]] = {
     "voc": voc.picture_paths,
     "coco": coco.picture_paths,
     "yolo": yolo.picture_paths,
@@ -29,7 +29,7 @@ _PATHS: dict[str, Callable[[AnnotationSet], list[str]]] = {
     "cvat": cvat.picture_paths,
     "csv": csv_boxes.picture_paths,
 }
-_WRITERS: dict[str, Callable[[AnnotationSet, Path], list[str]]] = {
+WRITERS: dict[str, Callable[[AnnotationSet, Path], list[str]]] = {
     "voc": voc.write,
     "coco": coco.write,
     "yolo": yolo.write,
@@ -38,7 +38,7 @@ _WRITERS: dict[str, Callable[[AnnotationSet, Path], list[str]]] = {
     "cvat": cvat.write,
     "csv": csv_boxes.write,
 }
-BOX_FORMATS = tuple(_WRITERS)
+BOX_FORMATS = tuple(WRITERS)
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,11 @@ def convert_boxes(
     annotations, problems = _checked(READERS[read_as](files), PictureSizes(files), fix_problems)
     if not annotations.pictures:
         raise InputError("no picture that the labels are for can be read", source, "add the pictures")
-    paths = _PATHS[to](annotations)
+    paths = PATHS[to](annotations)
 
     def write(folder: Path) -> list[str]:
         _copy_pictures(annotations, files, paths, folder)
-        return _WRITERS[to](annotations, folder)
+        return WRITERS[to](annotations, folder)
 
     notes, lengths = write_whole(out, write)
     return BoxConversion(

@@ -4,7 +4,7 @@ import numpy as np
 from faulty_pictures import encode, smooth_pixels
 
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, RunLengths
-from striate.data.convert_boxes import _PATHS, _WRITERS
+from striate.data.convert_boxes import PATHS, WRITERS
 from striate.data.formats.annotations import READERS
 from striate.data.label_files import LabelFiles
 from striate.ops.masks import fill_polygons, mask_to_runs
@@ -62,10 +62,10 @@ def _object(rng, height, width, place, rich):
 def write_set(name, annotations, contents, folder):
     """Write a set in a format; the notes of the writer."""
     folder.mkdir(parents=True)
-    for picture, path in zip(annotations.pictures, _PATHS[name](annotations), strict=True):
+    for picture, path in zip(annotations.pictures, PATHS[name](annotations), strict=True):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(contents[picture.path])
-    return _WRITERS[name](annotations, folder)
+    return WRITERS[name](annotations, folder)
 
 
 def read_set(name, folder):

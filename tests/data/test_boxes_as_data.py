@@ -11,7 +11,7 @@ from contracts.format_contract import Files, FormatContract, assert_same_data
 from faulty_pictures import encode, smooth_pixels
 
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet
-from striate.data.convert_boxes import _PATHS, _WRITERS
+from striate.data.convert_boxes import PATHS, WRITERS
 from striate.data.dataset import dominant_labels
 from striate.data.load import load_data
 from striate.errors import InputError
@@ -42,12 +42,12 @@ def written(name: str, folder: Path, annotations: AnnotationSet) -> Files:
     """The files of a data set in the format ``name``, pictures first."""
     folder.mkdir()
     pictures: Files = {}
-    for k, (picture, path) in enumerate(zip(annotations.pictures, _PATHS[name](annotations), strict=True)):
+    for k, (picture, path) in enumerate(zip(annotations.pictures, PATHS[name](annotations), strict=True)):
         pictures[path] = encode(smooth_pixels(12, 16, seed=k), "PPM")
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(pictures[path])
         assert picture.width == 16
-    _WRITERS[name](annotations, folder)
+    WRITERS[name](annotations, folder)
     files = {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
