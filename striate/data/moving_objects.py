@@ -10,15 +10,12 @@ enclosed with a mean IoU of 0.85 and no bias of size; the corners' boxes reach 0
 Shapes: N pictures, T objects of all of them, H and W height and width in pixels.
 """
 
-from dataclasses import replace
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from striate.ops.frames import cut_objects
 from striate.samples import Objects
-
-LEAST_VISIBLE = 0.3  # of a box's area: what is cut further is too little to be named for sure
 
 
 def move_objects(objects: Objects, matrices: Tensor, windows_xyxy: Tensor) -> Objects:
@@ -39,26 +36,6 @@ def move_objects(objects: Objects, matrices: Tensor, windows_xyxy: Tensor) -> Ob
     moved_half = (linear * half[:, None, :]).square().sum(dim=2).sqrt()  # of the ellipse
     moved = torch.cat([moved_centre - moved_half, moved_centre + moved_half], dim=1).float()
     return cut_objects(objects.moved(moved), windows_xyxy)
-
-
-def cut_objects(objects: Objects, windows_xyxy: Tensor) -> Objects:
-    """The objects within windows of their pictures: boxes end where the window ends.
-
-    An object of which no part is seen is left out. One of which less than ``LEAST_VISIBLE`` is seen becomes
-    a crowd: finding it is no mistake, and neither is missing it.
-
-    Args:
-        objects: of N pictures, in pixels.
-        windows_xyxy: (N, 4) or (1, 4), in the same pixels.
-    """
-    boxes, windows = objects.boxes_xyxy, windows_xyxy.to(objects.boxes_xyxy)
-    windows = windows.expand(len(objects), 4)[objects.pictures]
-    corner, end = boxes[:, :2].maximum(windows[:, :2]), boxes[:, 2:].minimum(windows[:, 2:])
-    seen = (corner <= end) & (boxes[:, :2] < windows[:, 2:]) & (boxes[:, 2:] > windows[:, :2])
-    whole_area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
-    hardly = (end - corner).prod(dim=1) < LEAST_VISIBLE * whole_area
-    cut = replace(objects, boxes_xyxy=torch.cat([corner, end], dim=1), crowd=objects.crowd | hardly)
-    return cut.where(seen.all(dim=1))
 
 
 def move_masks(masks: Tensor, pictures: Tensor, matrices: Tensor) -> Tensor:

@@ -4,11 +4,14 @@ Shapes: N pictures, T objects of all pictures, D boxes of one picture.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from striate.samples import Frame, Objects
+
+LEAST_VISIBLE = 0.3  # of a box's area: what is cut further is too little to be named for sure
 
 
 def objects_in_input(objects: Objects, frames: Sequence[Frame]) -> Objects:
@@ -19,6 +22,26 @@ def objects_in_input(objects: Objects, frames: Sequence[Frame]) -> Objects:
         frames: how the N pictures became input.
     """
     return objects.moved(objects.boxes_xyxy * _scales(objects, frames) + _offsets(objects, frames))
+
+
+def cut_objects(objects: Objects, windows_xyxy: Tensor) -> Objects:
+    """The objects within windows of their pictures: boxes end where the window ends.
+
+    An object of which no part is seen is left out. One of which less than ``LEAST_VISIBLE`` is seen becomes
+    a crowd: finding it is no mistake, and neither is missing it.
+
+    Args:
+        objects: of N pictures, in pixels.
+        windows_xyxy: (N, 4) or (1, 4), in the same pixels.
+    """
+    boxes, windows = objects.boxes_xyxy, windows_xyxy.to(objects.boxes_xyxy)
+    windows = windows.expand(len(objects), 4)[objects.pictures]
+    corner, end = boxes[:, :2].maximum(windows[:, :2]), boxes[:, 2:].minimum(windows[:, 2:])
+    seen = (corner <= end) & (boxes[:, :2] < windows[:, 2:]) & (boxes[:, 2:] > windows[:, :2])
+    whole_area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+    hardly = (end - corner).prod(dim=1) < LEAST_VISIBLE * whole_area
+    cut = replace(objects, boxes_xyxy=torch.cat([corner, end], dim=1), crowd=objects.crowd | hardly)
+    return cut.where(seen.all(dim=1))
 
 
 def boxes_in_picture(boxes_xyxy: Tensor, frame: Frame) -> Tensor:

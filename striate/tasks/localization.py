@@ -26,13 +26,11 @@ from striate.layers.box_head import BoxHead, name_numbers
 from striate.metrics.localization import LocalizationMetric
 from striate.models.backbone import Backbone
 from striate.ops.boxes import box_area, clip_boxes, paired_iou
-from striate.ops.frames import boxes_in_picture, objects_in_input
+from striate.ops.frames import LEAST_VISIBLE, boxes_in_picture, objects_in_input
 from striate.ops.root_boxes import decode_boxes, encode_boxes
 from striate.samples import Detections, Frame, Localization, Objects
 from striate.tasks.drawing import draw_boxes
 from striate.tasks.task import Outputs, Task
-
-VISIBLE = 0.3  # of an object's area: with less of it in the input it is not learned
 
 BoxLoss = Literal["mse", "iou", "giou", "diou", "ciou"]
 
@@ -104,7 +102,7 @@ class LocalizationTask(Task):
         without those of which too little is in it to be learned."""
         moved = objects_in_input(targets, frames)
         seen = box_area(clip_boxes(moved.boxes_xyxy, *self.size))
-        return moved.where(seen >= VISIBLE * box_area(moved.boxes_xyxy))
+        return moved.where(seen >= LEAST_VISIBLE * box_area(moved.boxes_xyxy))
 
     def loss(self, outputs: Outputs, targets: Objects) -> dict[str, Tensor]:
         """Means over the pictures: {"loss": (), "class": (), "box": ()}, and with it {"objectness": ()}."""

@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from striate.metrics.metric import Metric
-from striate.models.backbone import Backbone
 from striate.samples import Frame
 
 Outputs = dict[str, Tensor]  # what a task's module returns; each task documents its keys
@@ -29,10 +28,6 @@ class Task(ABC):
 
     name: ClassVar[str]
     monitor: ClassVar[str]
-
-    @abstractmethod
-    def build(self, backbone: Backbone, classes: Sequence[str]) -> nn.Module:
-        """Backbone and head as one module: pictures (N, C, H, W) -> ``Outputs``."""
 
     def examples(self, count: int) -> Any:
         """Targets of ``count`` black pictures, to try a step with."""

@@ -7,19 +7,15 @@ from collections.abc import Sequence
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from striate.errors import InputError
 from striate.metrics.average_precision import AveragePrecision
-from striate.models.backbone import Backbone
-from striate.ops.boxes import box_area, clip_boxes
-from striate.ops.frames import boxes_in_picture, objects_in_input
+from striate.ops.frames import boxes_in_picture, cut_objects, objects_in_input
 from striate.samples import Detections, Frame, Objects
 from striate.tasks.detection.rules import Choice, DetectionRules
 from striate.tasks.drawing import draw_boxes
 from striate.tasks.task import Outputs, Task
-
-VISIBLE = 0.3  # of an object's area: with less of it in the input it is neither learned nor missed
 
 
 class DetectionTask(Task):
@@ -43,10 +39,6 @@ class DetectionTask(Task):
         self.size = size
         self.choice = choice
 
-    def build(self, backbone: Backbone, classes: Sequence[str]) -> nn.Module:
-        """A detector is built with its rules: ``striate.tasks.detection.catalog.create_detector``."""
-        raise NotImplementedError
-
     def examples(self, count: int) -> Objects:
         """One object in the middle of each picture."""
         height, width = self.size
@@ -55,11 +47,8 @@ class DetectionTask(Task):
 
     def in_input(self, targets: Objects, frames: Sequence[Frame]) -> Objects:
         """The objects where they lie in the network input, cut at its edge; those hardly in it are crowds."""
-        moved = objects_in_input(targets, frames)
-        clipped = clip_boxes(moved.boxes_xyxy, *self.size)
-        visible = box_area(clipped) / box_area(moved.boxes_xyxy).clamp_min(1e-6)
-        crowd = moved.crowd | (visible < VISIBLE)
-        return Objects(clipped, moved.labels, moved.counts, crowd, moved.difficult).where(visible > 0)
+        height, width = self.size
+        return cut_objects(objects_in_input(targets, frames), torch.tensor([[0, 0, width, height]]))
 
     def inputs(self, images: Tensor, targets: Objects) -> tuple[Tensor, ...]:
         """As the detector's rules say."""

@@ -40,9 +40,9 @@ from torch import Tensor, nn
 from striate.errors import InputError
 from striate.layers import Conv2d, ConvNormAct
 from striate.models.backbone import Backbone, FeatureInfo, scaled
-from striate.models.catalog import create_model
 from striate.models.darknet import Convolution, darknet19, darknet53
 from striate.tasks.detection.anchors import by_area
+from striate.tasks.detection.trunk import network
 from striate.tasks.detection.yolo_loss import BOX, ClassTerm, SigmoidClasses, SoftmaxClasses, YoloRules
 from striate.tasks.task import Outputs
 
@@ -328,11 +328,10 @@ def yolo_light(
         match=0.5,
         box_weight=2.0,
     )
-    if isinstance(backbone, str):
-        backbone = create_model(backbone, in_channels=in_channels, **arguments or {})
-    sources = [source_of(backbone, stride) for stride in strides]
+    body = network(backbone, in_channels, arguments)
+    sources = [source_of(body, stride) for stride in strides]
     head = LightHead(sources, rules, channels)
-    return Yolo(cut_after(backbone, sources[-1]), head, strides), rules
+    return Yolo(cut_after(body, sources[-1]), head, strides), rules
 
 
 def source_of(backbone: Backbone, stride: int) -> FeatureInfo:
