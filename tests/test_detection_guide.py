@@ -153,7 +153,9 @@ def test_labels_that_cannot_be_trained_on_are_named_with_their_file_as_the_guide
 def test_every_setting_the_guide_names_is_one_of_the_recipe():
     from striate.recipe import load_recipe, parse_override
 
-    for setting in set(re.findall(r"`(?:--set )?((?:augment|loss|evaluate)\.\w+=[^`]+)`", GUIDE)):
+    settings = set(re.findall(r"`(?:--set )?((?:augment|loss|evaluate)\.\w+=[^`]+)`", GUIDE))
+    assert len(settings) > 3
+    for setting in settings:
         load_recipe(None, dict([parse_override(setting)]))
 
 
