@@ -89,6 +89,10 @@ def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
         changes["model.name"] = DEFAULT_DETECTOR
     if task != "classification" and "fit" not in recipe.input.model_fields_set:
         changes["input.fit"] = "letterbox"
+    if task != "classification" and recipe.augment.fill == "reflect":
+        raise InputError(
+            "mirrored borders show objects that have no box", "augment.fill", "take zero, or edge"
+        )
     if task == "localization":
         _check_single(dataset)
     others = {"classification": OF_CLASSIFICATION, "detection": OF_DETECTION}

@@ -130,6 +130,7 @@ def test_localization_wants_one_box_in_each_picture(tmp_path):
         ({"model.name": "resnet18"}, "no detector is called 'resnet18'"),
         ({"model.arguments": {"colour": 1}}, "yolo_light takes no argument colour"),
         ({"evaluate.mirror": True}, "evaluate.mirror is not for detection"),
+        ({"augment.fill": "reflect"}, "mirrored borders show objects that have no box"),
     ],
 )
 def test_what_cannot_be_is_refused_before_a_folder_is_made(settings, what, tmp_path):
