@@ -14,7 +14,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from striate.models.catalog import create_model
@@ -64,8 +63,7 @@ def start_detector(
         options.pop("arguments", None)
         return create_detector(model.name, num_classes, channels, **options)
     build = partial(_module, model.name, channels, options)
-    with torch.device("meta"):
-        rules = create_detector(model.name, num_classes, channels, **options)[1]
+    rules = create_detector(model.name, num_classes, channels, **options)[1]  # with values: not on "meta"
     if model.pretrained:
         standard = partial(_published, model.name)
         return with_published_weights(

@@ -94,6 +94,19 @@ def test_a_detector_goes_on_with_its_own_weights(detector):
     assert look.mean == detector.preprocessing.mean
 
 
+@pytest.mark.parametrize("model", ["yolo_light", "ssd_light", "faster_rcnn_light"])
+def test_a_run_that_goes_on_from_a_detector_trains(model, tmp_path):
+    settings = SMALL | {"model.arguments": {"arguments": {"width": 0.125}}, "train.epochs": 1}
+    first = striate.train("scenes", model=model, out=tmp_path / "first", settings=settings)
+    settings = SMALL | {"model.weights": str(first.path), "train.epochs": 1, "optimizer.lr": 1e-9}
+    second = striate.train("scenes", out=tmp_path / "second", settings=settings)
+    assert second.config.model == model
+    for (name, value), expected in zip(
+        second.model.named_parameters(), first.model.parameters(), strict=True
+    ):
+        torch.testing.assert_close(value, expected, atol=1e-5, rtol=0, msg=name)
+
+
 def test_with_other_classes_only_what_names_them_is_fresh(detector):
     recipe = load_recipe(None, SMALL | {"model.weights": str(detector.path), "task": "detection"})
     dataset = replace(striate.load_data("scenes"), classes=("one", "two", "three"))
