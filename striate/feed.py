@@ -17,7 +17,7 @@ from striate.device import to_input
 from striate.prepared import PreparedData, Reading, unwatched
 from striate.recipe import Recipe
 from striate.samples import Batch, Frame
-from striate.tasks.classification import Classifier
+from striate.tasks.classifier import Classifier
 from striate.tasks.task import Task
 from striate.train.checkpoint import TrainingState
 from striate.train.fit import Feed

@@ -10,11 +10,18 @@ from striate.data.loader import Pictures
 from striate.files import write_text
 from striate.metrics.average_precision import AveragePrecision
 from striate.metrics.classification import ClassificationMetric
+from striate.metrics.hierarchy import HierarchicalAccuracy, HierarchicalAveragePrecision
 from striate.metrics.localization import LocalizationMetric
 from striate.metrics.metric import Metric
 from striate.model_card import write_model_card
 from striate.report import BoxSizes, Mistake, ReportFacts, write_report
-from striate.report.box_evidence import Place, detection_facts, localization_facts, measure_boxes
+from striate.report.box_evidence import (
+    Place,
+    detection_facts,
+    localization_facts,
+    measure_boxes,
+    tree_detection_facts,
+)
 from striate.run import Run
 from striate.run_folder import RECIPE, RESULTS
 from striate.train.checkpoint import TrainingState
@@ -65,17 +72,19 @@ def judge(run: Run, pictures: dict[str, Pictures], faults: list[Fault], state: T
 def _measure(run: Run, pictures: Pictures, training: Pictures) -> tuple[dict[str, float], dict[str, Any]]:
     """The metrics on ``pictures``, and what else the report shows of them, as fields of ``ReportFacts``."""
     metric: Metric = run.task.metrics()
-    labels = metric if isinstance(metric, ClassificationMetric) else ClassificationMetric(len(run.classes))
+    labels: ClassificationMetric | None = None
     mistakes: list[Mistake] = []
     places: list[Place] = []
     watched = run.predicted(run.batches(pictures))
-    if isinstance(metric, ClassificationMetric):
+    if isinstance(metric, ClassificationMetric | HierarchicalAccuracy):
+        labels = metric if isinstance(metric, ClassificationMetric) else metric.nodes
         watched = _gather_mistakes(run, watched, mistakes)
     elif isinstance(metric, LocalizationMetric):
+        labels = ClassificationMetric(len(run.classes))
         watched = _gather_places(watched, labels, places)
     results = evaluate(watched, run.task, metric)
     details: dict[str, Any] = {"confusion": None, "per_class": [], "reliability": [], "mistakes": mistakes}
-    if not isinstance(metric, AveragePrecision):
+    if labels:
         details |= {
             "confusion": labels.confusion,
             "per_class": [(s.precision, s.recall, s.f1, s.support) for s in labels.per_class()],
@@ -83,6 +92,8 @@ def _measure(run: Run, pictures: Pictures, training: Pictures) -> tuple[dict[str
         }
     if isinstance(metric, AveragePrecision):
         details["boxes"] = detection_facts(metric, pictures, _sizes(run, training))
+    elif isinstance(metric, HierarchicalAveragePrecision):
+        details["boxes"] = tree_detection_facts(metric, pictures, _sizes(run, training))
     elif isinstance(metric, LocalizationMetric):
         details["boxes"] = localization_facts(places, pictures, _sizes(run, training), run.classes)
     return results, details
@@ -110,8 +121,8 @@ def _gather_mistakes(run: Run, predicted: Any, mistakes: list[Mistake]) -> "Iter
         for image, target, name, prediction in zip(
             batch.images, batch.targets.tolist(), batch.names, predictions, strict=True
         ):
-            guess, score = prediction.top(1)[0]
-            if guess != target:
+            if not prediction.is_right(target):
+                guess, score = prediction.top(1)[0]
                 mistakes.append(Mistake(image, str(name), run.classes[target], run.classes[guess], score))
         mistakes.sort(key=lambda mistake: -mistake.score)
         del mistakes[SHOWN_MISTAKES:]

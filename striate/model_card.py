@@ -220,9 +220,8 @@ def _detection_limits(boxes: BoxFacts, split: str) -> list[str]:
     """On how many objects it was measured, the weakest class, how much is found, and what to mend first."""
     seen = [scores for scores in boxes.per_class if scores.ap is not None]
     weakest = min(seen, key=lambda scores: scores.ap or 0.0)
-    objects = sum(scores.objects for scores in seen)
     limits = [
-        f"Its average precision was measured on {counted(objects, 'object')} of the {split} split.",
+        f"Its average precision was measured on {counted(boxes.objects, 'object')} of the {split} split.",
         f"The weakest class there is {_text(weakest.name)}: AP {three_decimals(weakest.ap)}, AP@0.5 "
         f"{three_decimals(weakest.ap_50)} on {counted(weakest.objects, 'object')}.",
     ]

@@ -7,16 +7,18 @@ from torch import Tensor, nn
 from striate.detectors import start_detector
 from striate.errors import InputError
 from striate.models.catalog import create_model, model_facts
-from striate.recipe import Recipe
+from striate.recipe import EvaluateSettings, ModelSettings, Recipe
 from striate.start import Start
 from striate.tasks.classification import ClassificationTask
-from striate.tasks.detection.catalog import create_detector, detector_facts
+from striate.tasks.detection.catalog import create_detector, detector_facts, learns_trees
 from striate.tasks.detection.rules import Choice
 from striate.tasks.detection.task import DetectionTask
+from striate.tasks.hierarchy import HierarchicalTask
 from striate.tasks.localization import LocalizationTask
 from striate.tasks.task import Task
+from striate.tasks.wordtree import WordTree
 
-SETTLED = {"name", "num_classes", "in_channels", "pretrained", "weights", "fresh_head"}
+SETTLED = {"name", "num_classes", "classes", "in_channels", "pretrained", "weights", "fresh_head"}
 
 
 def build(
@@ -36,7 +38,7 @@ def build(
     Raises:
         InputError: there is no such network, it takes no such arguments, or the weights cannot be had.
     """
-    model = recipe.model
+    model, tree = recipe.model, word_tree(recipe)
     if given := SETTLED & model.arguments.keys():
         raise InputError(
             f"{min(given)} is no argument to choose: it follows from the data or another setting",
@@ -45,13 +47,13 @@ def build(
         )
     fresh_head = start is not None and start.classes != classes
     if recipe.task == "detection":
+        if tree:
+            model = _with_tree(model, tree)
         if start:
             module, rules = start_detector(model, len(classes), channels, fresh_head)
         else:
             module, rules = create_detector(model.name, len(classes), channels, **model.arguments)
-        judged = recipe.evaluate
-        choice = Choice(judged.score, judged.iou, judged.most, judged.across_classes)
-        return module, DetectionTask(classes, rules, size, choice)
+        return module, DetectionTask(classes, rules, size, _choice(recipe.evaluate), tree)
     origin: dict[str, Any] = {}
     if start:
         origin = {
@@ -63,9 +65,35 @@ def build(
     task: Task
     if recipe.task == "localization":
         task = LocalizationTask(classes, size, recipe.loss.box, recipe.loss.box_weight)
+    elif tree:
+        task = HierarchicalTask(tree, class_weights)
     else:
         task = ClassificationTask(classes, recipe.loss.label_smoothing, class_weights, recipe.loss.kind)
     return task.build(backbone, classes), task
+
+
+def _choice(settings: EvaluateSettings) -> Choice:
+    return Choice(settings.score, settings.iou, settings.most, settings.across_classes)
+
+
+def _with_tree(model: ModelSettings, tree: WordTree) -> ModelSettings:
+    """The detector, whose classes are the nodes of a tree."""
+    if not learns_trees(model.name):
+        raise InputError(f"{model.name} does not learn trees of classes", "tree", "yolo_light does")
+    return model.model_copy(update={"arguments": model.arguments | {"classes": tree}})
+
+
+def word_tree(recipe: Recipe) -> WordTree | None:
+    """The tree of the recipe's classes, or None.
+
+    Raises:
+        InputError: the nodes are no tree.
+    """
+    nodes = recipe.tree.nodes
+    ids = {name: node for node, (name, _) in enumerate(nodes)} | {"": -1}
+    if unknown := [parent for _, parent in nodes if parent not in ids]:
+        raise InputError(f"parent {unknown[0]!r} is no node", "tree.nodes", f'add ["{unknown[0]}", ""]')
+    return WordTree(list(ids)[:-1], [ids[p] for _, p in nodes], recipe.tree.threshold) if nodes else None
 
 
 def check_size(recipe: Recipe, size: tuple[int, int], margin: int) -> None:

@@ -21,6 +21,7 @@ from striate.run_folder import unwritable
 from striate.samples import Batch, Classification, Detections, Frame, Localization
 from striate.tasks.classification import ClassificationTask
 from striate.tasks.task import Task
+from striate.tasks.wordtree import WordTree
 from striate.train.loop import predict_batches
 
 
@@ -31,11 +32,13 @@ class LabelScore:
     label: str
     score: float
     wnid: str | None = field(default=None, repr=False)
+    path: tuple[str, ...] = field(default=(), repr=False)  # in a tree of classes: from its root down
 
     @property
     def facts(self) -> dict[str, Any]:
         """What JSON says of it."""
-        return ({"wnid": self.wnid} if self.wnid else {}) | {"class": self.label, "score": self.score}
+        known = ({"wnid": self.wnid} if self.wnid else {}) | {"class": self.label, "score": self.score}
+        return known | ({"path": self.path} if self.path else {})
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Predictor:
         wnids: the K WordNet ids, or none.
         box_norm: what to look at of each picture, (y1, x1, y2, x2) in 0..1; None is all of it.
         score: boxes that a detector is less sure of are left out.
+        tree: of the classes, where they are its nodes.
     """
 
     model: nn.Module
@@ -77,6 +81,7 @@ class Predictor:
     wnids: tuple[str, ...] = ()
     box_norm: tuple[float, float, float, float] | None = None
     score: float = 0.5
+    tree: WordTree | None = None
 
     def predict(self, picture: str | Path | Tensor, count: int = 5) -> list[LabelScore]:
         """What is in one picture, the surest first: its most probable classes, or boxes (``FoundBox``).
@@ -161,13 +166,18 @@ class Predictor:
                 prediction.boxes_xyxy.tolist(),
                 strict=True,
             )
-            return [FoundBox(self.classes[label], score, None, tuple(box)) for label, score, box in rows]
-        top = Classification(prediction.probs).top(count)
+            return [FoundBox(**self._named(label, score), box_xyxy=tuple(box)) for label, score, box in rows]
         if isinstance(prediction, Localization):
             box = tuple(prediction.box_xyxy.tolist())
-            return [FoundBox(self.classes[label], score, None, box) for label, score in top]
-        ids = self.wnids or [None] * len(self.classes)
-        return [LabelScore(self.classes[label], score, ids[label]) for label, score in top]
+            top = Classification(prediction.probs).top(count)
+            return [FoundBox(**self._named(label, score), box_xyxy=box) for label, score in top]
+        return [LabelScore(**self._named(label, score)) for label, score in prediction.top(count)]
+
+    def _named(self, label: int, score: float) -> dict[str, Any]:
+        """A class id in words, as fields of ``LabelScore``."""
+        wnid = self.wnids[label] if self.wnids else None
+        path = tuple(self.classes[node] for node in self.tree.path(label)) if self.tree else ()
+        return {"label": self.classes[label], "score": score, "wnid": wnid, "path": path}
 
     def predictions(self, pictures: Sequence[str | Path | Tensor]) -> Iterator[Any]:
         """What the task predicts for each picture, in its own pixels: what ``task.draw`` takes."""

@@ -47,6 +47,20 @@ class ModelSettings(Section):
         return self
 
 
+class TreeSettings(Section):
+    """Classes in a hierarchy (WordTree), for classification and YOLO; without a file there is none."""
+
+    file: str = ""  # a line for each node: its name and its parent's; becomes ``nodes`` when a run begins
+    nodes: tuple[tuple[str, str], ...] = ()  # name and parent of each node; a root's parent is ""
+    threshold: BelowOne = 0.5  # a prediction stops above nodes that are not more probable
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if self.file and self.nodes:
+            raise ValueError("the tree is either in a file or here (nodes)")
+        return self
+
+
 class DataSettings(Section):
     """Which pictures, how they are split, and how they are read."""
 
@@ -216,6 +230,7 @@ class Recipe(Section):
 
     task: Literal["classification", "localization", "detection"] | None = None  # None: what the data are for
     model: ModelSettings = ModelSettings()
+    tree: TreeSettings = TreeSettings()
     data: DataSettings = DataSettings()
     input: InputSettings = InputSettings()
     augment: AugmentSettings = AugmentSettings()

@@ -14,11 +14,17 @@ from striate.data.images import IMAGE_SUFFIXES
 from striate.data.load import load_data
 from striate.data.loader import Loader, Pictures, prepare_pictures
 from striate.data.preprocessing import Preprocessing
-from striate.data.split import choose_classes, choose_per_class, split_dataset
+from striate.data.split import (
+    choose_classes,
+    choose_per_class,
+    relabel,
+    rename_classes,
+    split_dataset,
+)
 from striate.device import choose_device, place_model
 from striate.errors import InputError
 from striate.files import read_tensors
-from striate.network import build, check_size
+from striate.network import build, check_size, word_tree
 from striate.predictor import LabelScore, Predictor
 from striate.recipe import Recipe, load_recipe
 from striate.run_folder import CONFIG, RESULTS, WEIGHTS, RunConfig, read_config
@@ -63,6 +69,7 @@ class Run:
             self.classes,
             settings.batch_size,
             settings.mirror,
+            tree=word_tree(self.config.recipe),
         )
 
     def predict(self, picture: str | Path | Tensor, count: int = 5) -> list[LabelScore]:
@@ -180,13 +187,12 @@ class Run:
                 dataset.source,
                 f"the run knows {', '.join(self.classes[:10])}",
             )
-        own = torch.tensor([*(self.classes.index(name) for name in dataset.classes), len(self.classes)])
-        objects = split.objects and replace(split.objects, labels=own[split.objects.labels])
-        return Split(split.images, own[split.targets], objects)
+        return relabel(split, dataset.classes, self.classes)
 
 
 def apply_split(dataset: Dataset, recipe: Recipe) -> Dataset:
-    """Train, val and test as the recipe's data section says, of the classes that it names.
+    """Train, val and test as the recipe's data section says, of the classes that it names; where these are
+    nodes of a tree, all its nodes are classes.
 
     Raises:
         InputError: a class that the data do not have, or a split without pictures.
@@ -198,7 +204,7 @@ def apply_split(dataset: Dataset, recipe: Recipe) -> Dataset:
     if settings.per_class is not None:
         train = choose_per_class(dataset.splits["train"], settings.per_class, settings.seed)
         dataset = replace(dataset, splits={**dataset.splits, "train": train})
-    return dataset
+    return rename_classes(dataset, [name for name, _ in recipe.tree.nodes]) if recipe.tree.nodes else dataset
 
 
 def load_run(path: str | Path, device: str = "auto") -> Run:

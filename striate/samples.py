@@ -181,6 +181,40 @@ class Classification:
         scores, labels = self.probs.topk(min(count, self.probs.numel()))
         return list(zip(labels.tolist(), scores.tolist(), strict=True))
 
+    def is_right(self, label: int) -> bool:
+        """Whether the most probable class is the true one."""
+        return self.top(1)[0][0] == label
+
+
+@dataclass(frozen=True)
+class TreeClassification:
+    """The prediction of a classifier whose classes are the V nodes of a tree, for one picture.
+
+    Attributes:
+        probs: float32 (V,), of each node; those of a node's children sum to its own.
+        path: int64 (d,), node ids from a root down to what was predicted.
+    """
+
+    probs: Tensor
+    path: Tensor
+
+    @property
+    def label(self) -> int:
+        """The node that was predicted."""
+        return int(self.path[-1])
+
+    def is_right(self, label: int) -> bool:
+        """Whether the true label is the predicted node or above it."""
+        return label in self.path.tolist()
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """The prediction, and then the most probable (node id, probability) of those not on its path."""
+        others = self.probs.clone()
+        others[self.path] = -1.0
+        scores, labels = others.topk(max(0, min(count - 1, others.numel() - len(self.path))))
+        best = (self.label, float(self.probs[self.label]))
+        return [best, *zip(labels.tolist(), scores.tolist(), strict=True)]
+
 
 @dataclass(frozen=True)
 class Detections:

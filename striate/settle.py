@@ -3,6 +3,7 @@
 What was chosen is written into the run's recipe, so that a resumed run need not choose again.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from striate.start import find_start, fitting, like_its_start
 from striate.tasks.classification import check_mixing
 from striate.tasks.detection.anchors import find_anchors
 from striate.tasks.detection.catalog import DEFAULT_DETECTOR, detector_facts
+from striate.tasks.wordtree import read_tree
 from striate.train.precision import resolve_precision
 from striate.train.transfer import check_freeze, choose_phases
 
+UNKNOWN_TO_TREES = (("loss", "kind"), ("loss", "label_smoothing"))
 MEASURED = 5000  # training pictures whose boxes tell their usual shapes
 OF_CLASSIFICATION = (
     ("augment", "mixup"),
@@ -100,11 +103,41 @@ def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
     foreign += (
         [("evaluate", "mirror")] if task == "detection" else []
     )  # boxes of mirror images are not joined
-    for section, name in foreign:
-        settings = getattr(recipe, section)
-        if getattr(settings, name) != type(settings).model_fields[name].default:
-            raise InputError(f"{section}.{name} is not for {task}", "the settings given", "leave it out")
+    foreign += [("tree", "file"), ("tree", "nodes")] if task == "localization" else []
+    _refuse(recipe, foreign, task)
+    if recipe.tree.file or recipe.tree.nodes:
+        _refuse(recipe, UNKNOWN_TO_TREES, "a tree of classes")
+        changes |= _tree_of(recipe, dataset)
     return load_recipe(recipe, changes)
+
+
+def _refuse(recipe: Recipe, settings: Iterable[tuple[str, str]], owner: str) -> None:
+    """Raise InputError if one of the settings, each a section and a name, is not as it is left."""
+    for section, name in settings:
+        own = getattr(recipe, section)
+        if getattr(own, name) != type(own).model_fields[name].default:
+            raise InputError(f"{section}.{name} is not for {owner}", "the settings given", "leave it out")
+
+
+def _tree_of(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+    """The settings of the tree that leads to the classes of the data.
+
+    Raises:
+        InputError: it cannot be read, is no tree, or does not have the classes.
+    """
+    classes, names = recipe.data.classes or dataset.classes, {name for name, _ in recipe.tree.nodes}
+    if recipe.tree.file:
+        tree = read_tree(Path(recipe.tree.file), classes=classes)
+        parents = [tree.names[parent] if parent >= 0 else "" for parent in tree.parents]
+        nodes = [list(row) for row in zip(tree.names, parents, strict=True)]
+        changes: dict[str, Any] = {"tree.nodes": nodes, "tree.file": ""}
+    elif missing := [name for name in classes if name not in names]:
+        raise InputError(f"class {missing[0]!r} is not in the tree", "tree.nodes", "name the data's tree")
+    else:
+        changes = {}
+    if recipe.task == "detection" and "across_classes" not in recipe.evaluate.model_fields_set:
+        changes["evaluate.across_classes"] = True  # what is a dog to one cell is a poodle to the next
+    return changes
 
 
 def _check_single(dataset: Dataset) -> None:

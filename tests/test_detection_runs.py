@@ -139,6 +139,31 @@ def test_what_cannot_be_is_refused_before_a_folder_is_made(settings, what, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+def test_classes_of_a_detector_may_be_a_tree(tmp_path):
+    (tmp_path / "parity.txt").write_text(
+        "even\nodd\n" + "".join(f"{digit} {'odd' if digit % 2 else 'even'}\n" for digit in range(10))
+    )
+    given = {"tree.file": str(tmp_path / "parity.txt"), "evaluate.score": 0.0}
+    with pytest.raises(InputError, match="ssd_light does not learn trees of classes"):
+        train("ssd_light", tmp_path / "ssd", **given)
+    run = train("yolo_light", tmp_path / "run", **given)
+    assert run.config.classes == ("even", "0", "2", "4", "6", "8", "odd", "1", "3", "5", "7", "9")
+    assert run.config.recipe.evaluate.across_classes
+    assert {"map", "map_50_level0", "map_50_level1"} <= run.results["test"].keys()
+    again = striate.load_run(run.path)
+    assert again.evaluate()["metrics"] == pytest.approx(run.results["test"])
+    found = replace(again.predictor, score=0.0).predict(striate.load_data("scenes").splits["test"][0][0])
+    assert found
+    assert all(box.path[-1] == box.label and box.path[0] in ("even", "odd") for box in found)
+    # A run that goes on from it, with the same tree, keeps its last layer.
+    settings = SMALL | given | {"model.weights": str(run.path), "optimizer.lr": 1e-9, "train.epochs": 1}
+    other = striate.train("scenes", out=tmp_path / "other", settings=settings).model.state_dict()
+    head = [name for name in other if name.startswith("head.") and name.endswith("weight")]
+    assert head
+    for name in head:
+        torch.testing.assert_close(other[name], run.model.state_dict()[name], atol=1e-5, rtol=0)
+
+
 def test_boxes_cannot_be_learned_from_classes_alone(tmp_path):
     with pytest.raises(InputError, match="one class per picture and no boxes"):
         striate.train("digits", out=tmp_path / "run", settings={"task": "detection"})

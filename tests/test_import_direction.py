@@ -33,6 +33,7 @@ ALLOWED = {  # what each package imports, beside itself and the foundation; the 
     "export": {"ops", "layers"},
     "cost": {"ops", "layers"},
 }
+SHARED_BY_TASKS = ("task", "classifier", "wordtree", "drawing")
 NAMED_IN_ANNOTATIONS = {"train": ("tasks", "task")}
 FORBIDDEN_NAMES = {"utils", "util", "misc", "helpers", "helper", "common", "manager"}
 READS_PTH = Path("models/weight_files.py")  # the one place where torch.load may be called, and only safely
@@ -86,7 +87,7 @@ def may_import(here: tuple[str, ...], there: tuple[str, ...]) -> bool:
     if there[0] == "cli":
         return here[0] in ("cli", "__main__")
     if here[0] == there[0] == "tasks":
-        return here[1] == "__init__" or len(there) == 1 or there[1] in ("task", "drawing", here[1])
+        return here[1] == "__init__" or len(there) == 1 or there[1] in (*SHARED_BY_TASKS, here[1])
     if here[0] in FOUNDATION:
         return there[0] in FOUNDATION[here[0]]
     if here[0] == there[0] or there[0] in FOUNDATION or here[0] not in ALLOWED:

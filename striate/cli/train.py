@@ -9,6 +9,7 @@ SETTINGS = {  # the setting of the recipe that each flag stands for
     "data": "data.source",
     "task": "task",
     "model": "model.name",
+    "tree": "tree.file",
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
     "lr": "optimizer.lr",
@@ -40,6 +41,10 @@ TaskFlag = Annotated[
     typer.Option(help="classification, localization or detection; what the data are for if left out."),
 ]
 ModelFlag = Annotated[str | None, typer.Option(help="A network, or a detector, of `striate models`.")]
+TreeFlag = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Classes are nodes of this tree: a line each, NAME PARENT."),
+]
 OutFlag = Annotated[Path | None, typer.Option(help="The run folder to make.")]
 PretrainedFlag = Annotated[
     bool,
@@ -103,6 +108,7 @@ def train(
     data: DataFlag = None,
     task: TaskFlag = None,
     model: ModelFlag = None,
+    tree: TreeFlag = None,
     out: OutFlag = None,
     pretrained: PretrainedFlag = False,
     weights: WeightsFlag = None,

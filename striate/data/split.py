@@ -125,6 +125,20 @@ def choose_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
     return replace(dataset, classes=tuple(names), splits=splits, whole=dataset)
 
 
+def rename_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """The same pictures with the classes ``names``, among which are all of their own."""
+    splits = {name: relabel(split, dataset.classes, names) for name, split in dataset.splits.items()}
+    return replace(dataset, classes=tuple(names), splits=splits, whole=dataset)
+
+
+def relabel(split: Split, classes: Sequence[str], names: Sequence[str]) -> Split:
+    """The same pictures with labels that are places in ``names`` instead of ``classes``."""
+    ids = {name: label for label, name in enumerate(names)}
+    labels = torch.tensor([*(ids[name] for name in classes), len(names)])  # the last one is "none"
+    objects = split.objects and replace(split.objects, labels=labels[split.objects.labels])
+    return Split(split.images, labels[split.targets], objects)
+
+
 def choose_per_class(split: Split, most: int, seed: int = 0) -> Split:
     """At most ``most`` pictures of each class, in their own order; another seed chooses others."""
     labels = split.targets.numpy()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from striate.data.loader import Pictures
 from striate.metrics.average_precision import AveragePrecision
+from striate.metrics.hierarchy import HierarchicalAveragePrecision
 from striate.metrics.localization import LOCALIZED
 from striate.metrics.matching import Floats, Ids
 from striate.metrics.precision_recall import Balance, best_balance, curve
@@ -71,12 +72,27 @@ def detection_facts(metric: AveragePrecision, pictures: Pictures, sizes: BoxSize
         worst=drawn[: len(worst)],
         best=drawn[len(worst) :],
         sizes=sizes,
+        objects=int(evidence.coco.objects.sum()),
         per_class=metric.per_class(),
         curves=metric.curves(),
         balance=balance,
         errors=metric.errors(),
         conventions=metric.explain(),
         places=[],
+    )
+
+
+def tree_detection_facts(
+    metric: HierarchicalAveragePrecision, pictures: Pictures, sizes: BoxSizes
+) -> BoxFacts:
+    """The same of a detector whose classes are a tree: a class counts what lies below it too; what is drawn,
+    the best score and the kinds of errors are of the labels as they were given."""
+    nodes = metric.nodes
+    return replace(
+        detection_facts(metric.named, pictures, sizes),
+        per_class=nodes.per_class(),
+        curves=nodes.curves(),
+        conventions=nodes.explain(),
     )
 
 
@@ -145,6 +161,7 @@ def localization_facts(
         worst=drawn[: len(worst)],
         best=drawn[len(worst) :],
         sizes=sizes,
+        objects=len(objects.labels),
         per_class=[],
         curves=[],
         balance=None,

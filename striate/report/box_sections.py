@@ -24,10 +24,9 @@ def found_in_all(facts: ReportFacts) -> str:
     """In words, how many objects a detector finds, and how many of its boxes are right."""
     boxes = facts.boxes
     assert boxes
-    objects = sum(scores.objects for scores in boxes.per_class)
     split = escape(split_name(facts.results_split))
     caveat = CAVEATS.get(facts.results_split, "")
-    there = f"The {split} split has {counted(objects, 'object')} to be found."
+    there = f"The {split} split has {counted(boxes.objects, 'object')} to be found."
     if not boxes.balance:
         return f"<p>{there} No box that the model drew is right.</p><p>{caveat}</p>"
     f1, threshold, precision, recall = boxes.balance

@@ -55,6 +55,7 @@ class BoxFacts:
     worst: list[BoxPicture]  # the worst first
     best: list[BoxPicture]  # the best first
     sizes: BoxSizes
+    objects: int  # to be found
     per_class: list[ClassDetections]  # of a detector, in class order
     curves: list[Curve]  # at IoU 0.5, in class order
     balance: Balance | None  # the score with the best F1 of all classes together; None: nothing is right

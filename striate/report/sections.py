@@ -74,7 +74,7 @@ def results(facts: ReportFacts) -> str:
         return ""
     lines = [row(name, cells) for name, *cells in rows]
     numbers = table(head, lines, "All metrics of the best weights.", "metrics")
-    return f'<div class="pair"><div>{_verdict(facts)}</div><div>{numbers}</div></div>'
+    return f'<div class="pair"><div>{_verdict(facts)}{_levels(facts)}</div><div>{numbers}</div></div>'
 
 
 def _verdict(facts: ReportFacts) -> str:
@@ -95,6 +95,20 @@ def _verdict(facts: ReportFacts) -> str:
         f"<p>Always naming the most frequent class would be correct for {percent(common / total)}. "
         f"{CAVEATS.get(facts.results_split, '')}</p>"
     )
+
+
+def _levels(facts: ReportFacts) -> str:
+    """What the numbers mean where classes are a tree."""
+    measured = facts.results.get(facts.results_split, {})
+    if not any("_level" in key for key in measured):
+        return ""
+    rule = (
+        "A class counts what lies below it too; to a class below its label an object is a crowd."
+        if facts.boxes
+        else "A prediction is right if it is the label or lies below it. Answered: so many are sure enough "
+        "to reach that level."
+    )
+    return f"<p>The classes are a tree; level 0 has its roots. {rule}</p>"
 
 
 def _localized(facts: ReportFacts) -> str:

@@ -25,6 +25,7 @@ METRIC_NAMES = {
     "accuracy": "Accuracy",
     "top5_accuracy": "Top-5 accuracy",
     "balanced_accuracy": "Balanced accuracy",
+    "answered": "Answered",
     "macro_precision": "Macro precision",
     "macro_recall": "Macro recall",
     "macro_f1": "Macro F1",
@@ -42,7 +43,8 @@ SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 def metric_name(key: str) -> str:
     """The name of a metric for a person: ``macro_f1`` -> ``Macro F1``."""
-    return METRIC_NAMES.get(key, label(key))
+    key, _, level = key.partition("_level")
+    return METRIC_NAMES.get(key, label(key)) + (f" at level {level}" if level else "")
 
 
 def metric_value(key: str, value: float) -> str:
@@ -51,6 +53,7 @@ def metric_value(key: str, value: float) -> str:
         return "–"
     if key.startswith(("map", "ar_")) or key == "mean_iou":
         return three_decimals(value)
+    key = key.partition("_level")[0]
     rate = key.endswith("accuracy") or (key in METRIC_NAMES and key != "log_loss")
     return percent(value) if rate else f"{value:.4f}"
 

@@ -1,8 +1,6 @@
 """Classification: one label per picture, by a softmax over the logits.
 
-Outputs: ``{"logits": float (N, K)}``, in training also the logits (N, K) of auxiliary heads under names that
-begin with "auxiliary", and where there is a decoder "reconstructions" (N, K, P), one drawing for each class,
-and "pictures" (N, P), what they should show. Targets: int64 (N,) class ids, or of mixed pictures the classes'
+Outputs: as ``striate.tasks.classifier``. Targets: int64 (N,) class ids, or of mixed pictures the classes'
 probabilities, float (N, K). Predictions: ``Classification``.
 """
 
@@ -11,39 +9,18 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor, nn
 
 from striate.errors import InputError
 from striate.metrics.classification import ClassificationMetric
 from striate.models.backbone import Backbone
 from striate.models.capsnet import CapsNet
-from striate.ops.capsule_losses import RECONSTRUCTION_WEIGHT, margin_losses, reconstruction_errors
+from striate.ops.capsule_losses import margin_losses
 from striate.recipe import AugmentSettings
 from striate.samples import Classification, Frame
+from striate.tasks.classifier import Classifier, draw_classes, sum_losses
 from striate.tasks.task import Outputs, Task
-
-AUXILIARY_WEIGHT = 0.3  # of each auxiliary head's loss (Szegedy et al. 2014, section 5)
-
-
-class Classifier(nn.Module):
-    """A backbone whose own head gives the logits; auxiliary heads work in training only."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, images: Tensor) -> Outputs:
-        """Pictures (N, C, H, W), float -> logits (N, K), and in training what else the loss needs."""
-        features = self.backbone.features(images)
-        extra = self.backbone.auxiliary(images, features) if self.training else {}
-        if "logits" in extra:  # computed on the way
-            return extra
-        return {"logits": self.backbone.classify(features)} | extra
-
-    def from_last_map(self, last_map: Tensor) -> Outputs:
-        """The last feature map (N, C, h, w) -> logits (N, K), without auxiliary heads."""
-        return {"logits": self.backbone.classify({self.backbone.feature_info[-1].name: last_map})}
 
 
 class ClassificationTask(Task):
@@ -78,22 +55,8 @@ class ClassificationTask(Task):
         return Classifier(backbone)
 
     def loss(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
-        """The mean over the batch: cross-entropy in nats, or margin loss.
-
-        {"loss": ()}; where there are auxiliary heads with {"auxiliary": ()}, the sum of their losses, which
-        counts 0.3 times; where there are reconstructions with {"reconstruction": ()}, the mean of their
-        summed squared errors, which counts 0.0005 times.
-        """
-        terms = {"loss": self.of_logits(outputs["logits"], targets)}
-        heads = [logits for name, logits in outputs.items() if name.startswith("auxiliary")]
-        if heads:
-            terms["auxiliary"] = torch.stack([self.of_logits(logits, targets) for logits in heads]).sum()
-            terms["loss"] = terms["loss"] + AUXILIARY_WEIGHT * terms["auxiliary"]
-        if "reconstructions" in outputs:
-            errors = reconstruction_errors(outputs["reconstructions"], outputs["pictures"], targets)
-            terms["reconstruction"] = errors.mean()
-            terms["loss"] = terms["loss"] + RECONSTRUCTION_WEIGHT * terms["reconstruction"]
-        return terms
+        """The mean over the batch: cross-entropy in nats, or margin loss; as ``sum_losses``."""
+        return sum_losses(outputs, targets, self.of_logits)
 
     def of_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The mean loss of one head, with this task's smoothing and weights.
@@ -131,25 +94,8 @@ class ClassificationTask(Task):
     def draw(
         self, image: Tensor, prediction: Classification, target: int | None = None, side: int = 256
     ) -> Image.Image:
-        """The picture above its three most probable classes, on a sheet at least ``side`` pixels wide.
-
-        A picture whose longer side is shorter than that is magnified, by a whole number.
-        """
-        mode = "L" if image.shape[0] == 1 else "RGB"
-        pixels = image.permute(1, 2, 0).contiguous().numpy()
-        picture = Image.fromarray(pixels[..., 0] if mode == "L" else pixels, mode).convert("RGB")
-        scale = max(1, -(-side // max(picture.size)))
-        picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
-        font = ImageFont.load_default(size=14)
-        lines = [f"{score:6.1%}  {self.classes[label]}" for label, score in prediction.top(3)]
-        if target is not None:
-            lines.append(f"true: {self.classes[target]}")
-        sheet = Image.new("RGB", (max(side, picture.width), picture.height + 20 * len(lines) + 8), "white")
-        sheet.paste(picture, (0, 0))
-        pen = ImageDraw.Draw(sheet)
-        for row, line in enumerate(lines):
-            pen.text((8, picture.height + 4 + 20 * row), line, fill="black", font=font)
-        return sheet
+        """The picture above its three most probable classes."""
+        return draw_classes(image, prediction.top(3), self.classes, target, side)
 
 
 def check_mixing(backbone: Backbone, settings: AugmentSettings) -> None:

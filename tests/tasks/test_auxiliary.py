@@ -14,7 +14,8 @@ import striate
 from striate.files import read_tensors
 from striate.models.catalog import create_model
 from striate.run import Run
-from striate.tasks.classification import ClassificationTask, Classifier
+from striate.tasks.classification import ClassificationTask
+from striate.tasks.classifier import Classifier
 
 LN2, LN3 = math.log(2), math.log(3)
 CLASSES = [f"class {k}" for k in range(5)]

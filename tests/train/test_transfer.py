@@ -8,7 +8,7 @@ import torch
 from striate.errors import InputError
 from striate.models.catalog import create_model
 from striate.recipe import OptimizerSettings, PhaseSettings, TrainSettings
-from striate.tasks.classification import Classifier
+from striate.tasks.classifier import Classifier
 from striate.train.checkpoint import TrainingState
 from striate.train.loop import train_mode
 from striate.train.optimizer import build_optimizer, set_learning_rate

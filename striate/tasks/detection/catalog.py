@@ -108,6 +108,11 @@ def detector_facts(name: str) -> DetectorFacts:
     return DETECTORS[name]
 
 
+def learns_trees(name: str) -> bool:
+    """Whether the detector's classes may be a tree: it takes a ``WordTree`` as the argument "classes"."""
+    return "classes" in signature(detector_facts(name).build).parameters
+
+
 def create_detector(
     name: str, num_classes: int, in_channels: int, **arguments: Any
 ) -> tuple[nn.Module, DetectionRules]:

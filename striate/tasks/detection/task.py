@@ -11,11 +11,13 @@ from torch import Tensor
 
 from striate.errors import InputError
 from striate.metrics.average_precision import AveragePrecision
+from striate.metrics.hierarchy import HierarchicalAveragePrecision
 from striate.ops.frames import boxes_in_picture, cut_objects, objects_in_input
 from striate.samples import Detections, Frame, Objects
 from striate.tasks.detection.rules import Choice, DetectionRules
 from striate.tasks.drawing import draw_boxes
 from striate.tasks.task import Outputs, Task
+from striate.tasks.wordtree import WordTree
 
 
 class DetectionTask(Task):
@@ -26,18 +28,25 @@ class DetectionTask(Task):
         rules: of the detector.
         size: H, W of the network input, in pixels.
         choice: which boxes count as found.
+        tree: of the classes, where they are its nodes.
     """
 
     name = "detection"
     monitor = "map"
 
     def __init__(
-        self, classes: Sequence[str], rules: DetectionRules, size: tuple[int, int], choice: Choice
+        self,
+        classes: Sequence[str],
+        rules: DetectionRules,
+        size: tuple[int, int],
+        choice: Choice,
+        tree: WordTree | None = None,
     ) -> None:
         self.classes = tuple(classes)
         self.rules = rules
         self.size = size
         self.choice = choice
+        self.tree = tree
 
     def examples(self, count: int) -> Objects:
         """One object in the middle of each picture."""
@@ -70,8 +79,10 @@ class DetectionTask(Task):
             for d, frame in zip(found, frames, strict=True)
         ]
 
-    def metrics(self) -> AveragePrecision:
-        """Average precision as COCO and as PASCAL VOC define it."""
+    def metrics(self) -> AveragePrecision | HierarchicalAveragePrecision:
+        """Average precision as COCO and as PASCAL VOC define it; of a tree for all of its nodes."""
+        if self.tree:
+            return HierarchicalAveragePrecision(self.classes, self.tree.paths)
         return AveragePrecision(self.classes)
 
     def mirror(self, outputs: Outputs, mirrored: Outputs) -> Outputs:

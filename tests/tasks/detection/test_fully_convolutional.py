@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from striate.errors import InputError
 from striate.models.backbone import Backbone, FeatureInfo
 from striate.models.catalog import create_model, list_models, model_facts, options
-from striate.tasks.classification import Classifier
+from striate.tasks.classifier import Classifier
 from striate.tasks.detection.fully_convolutional import dense_as_convolution, fully_convolutional
 from striate.tasks.localization import Localizer
 from striate.tasks.task import Outputs

@@ -10,7 +10,6 @@ from striate.errors import InputError
 from striate.ops.boxes import box_iou
 from striate.samples import Objects
 from striate.tasks.detection.rules import Choice
-from striate.tasks.detection.wordtree import WordTree
 from striate.tasks.detection.yolo import yolo_light, yolo_shared, yolov2, yolov3
 from striate.tasks.detection.yolo_loss import (
     Grid,
@@ -19,6 +18,7 @@ from striate.tasks.detection.yolo_loss import (
     YoloRules,
     decode_boxes,
 )
+from striate.tasks.wordtree import WordTree
 
 # Networks
 
