@@ -20,7 +20,7 @@ OWN = {"--task localization": SMALL, "augment.sizes": f"{NARROW} --set augment.s
 
 RUNS = {
     *("cells-yolo_light", "large-objects", "two-stages", "augmented"),
-    *("nuclei-compact_cnn", "scenes-yolo_light"),
+    *("nuclei-compact_cnn", "scenes-yolo_light", "cells-tree"),
 }
 
 Box = tuple[int, int, int, int]
@@ -99,6 +99,8 @@ def desk(tmp_path, monkeypatch):
     label_with_via(Path("cells-via"), more)
     take_pictures(Path("new"), 1, seed=4)
     Path("new/IMG_0000.jpg").rename("new.jpg")
+    (tree,) = re.findall(r"```\n(blood\n.*?)```", GUIDE, re.DOTALL)
+    Path("cells.tree").write_text(tree)
     return tmp_path
 
 

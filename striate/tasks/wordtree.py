@@ -180,7 +180,8 @@ def read_parents(path: Path) -> dict[str, list[str]]:
     try:
         lines = path.read_text("utf-8").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the tree cannot be read: {error}", path) from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"the tree cannot be read: {reason}", path, "name a text file") from error
     rows = [_words(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
     if all(len(words) == 2 and words[1].removeprefix("-").isdecimal() for words in rows):
         rows = _with_names(rows, path)
