@@ -13,6 +13,8 @@ from striate.cost import OPTIMIZERS, measure_cost
 from striate.errors import InputError
 from striate.models.catalog import create_model
 from striate.recipe import OptimizerSettings
+from striate.samples import Objects
+from striate.tasks.detection.catalog import create_detector
 from striate.train.optimizer import build_optimizer
 
 SETTINGS = {  # of `striate train`, for each of OPTIMIZERS
@@ -76,6 +78,27 @@ def recorded(model: nn.Module, pictures: Tensor, optimizer: str, precision: str)
     step()  # from the second step on there is a state
     state = bytes_of(v for values in updates.state.values() for v in values.values() if isinstance(v, Tensor))
     return prediction, held + state + recorded_peak(step)
+
+
+def test_the_memory_of_a_detector_is_known_although_its_loss_is_another():
+    side, count = 96, 8
+    model, rules = create_detector("yolo_light", 3, 3, arguments={"width": 0.5})
+    pictures = torch.zeros(count, 3, side, side).contiguous(memory_format=torch.channels_last)
+    boxes = torch.tensor([[10.0, 10, 40, 50]]).repeat(count, 1)
+    objects = Objects.of(boxes, torch.zeros(count).long(), torch.ones(count).long())
+    updates = build_optimizer(model.to(memory_format=torch.channels_last).train(), SETTINGS["adamw"])
+    held = bytes_of([*model.parameters(), *model.buffers(), pictures])
+
+    def step() -> None:
+        rules.loss(model(pictures), objects)["loss"].backward()
+        updates.step()
+        updates.zero_grad(set_to_none=True)
+
+    step()
+    state = bytes_of(v for values in updates.state.values() for v in values.values() if isinstance(v, Tensor))
+    found = held + state + recorded_peak(step)
+    expected = measure_cost(model, (3, side, side)).memory_train(count, "adamw").peak
+    assert expected == pytest.approx(found, rel=0.1)
 
 
 @pytest.mark.parametrize(

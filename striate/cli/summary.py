@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import nn
+
     from striate.cost import Cost, Layer
 
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -19,7 +21,7 @@ SHORTEST = 12  # characters left of a layer's name, however narrow the terminal
 
 
 def summary(
-    model: Annotated[str, typer.Argument(help="A network of `striate models`.")],
+    model: Annotated[str, typer.Argument(help="A network, or a detector, of `striate models`.")],
     classes: Annotated[int | None, typer.Option(help="Classes; the network's own if left out.")] = None,
     input_shape: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Size of the pictures, such as 3x224x224.")
@@ -49,6 +51,8 @@ def summary(
     output for the batch, where it needs new memory.
 
     Example: striate summary resnet34 --classes 10 --batch 32 --depth 2
+
+    Example: striate summary yolo_light --classes 3 --input 3x288x384 --depth 1
     """
     from striate.cli.output import print_json
     from striate.cost.memory import find_optimizer
@@ -74,12 +78,26 @@ def measure(
     Raises:
         InputError: there is no such network or stage, or it does not take such pictures.
     """
+    from striate.cost import measure_cost
+    from striate.tasks.detection.catalog import DETECTORS
+    from striate.train.transfer import freeze as hold_still
+
+    if model in DETECTORS:
+        network, shape = build_detector(model, classes, input_shape)
+    else:
+        network, shape = build_classifier(model, classes, input_shape)
+    hold_still(network, freeze)
+    return measure_cost(network, shape, precision)
+
+
+def build_classifier(
+    model: str, classes: int | None, input_shape: str | None
+) -> "tuple[nn.Module, tuple[int, int, int]]":
+    """A network of the catalogue without memory, and the shape of its pictures."""
     import torch
 
-    from striate.cost import measure_cost
     from striate.errors import InputError
     from striate.models.catalog import create_model, model_facts
-    from striate.train.transfer import freeze as hold_still
 
     facts = model_facts(model)
     shape = facts.input if input_shape is None else parse_shape(input_shape)
@@ -90,9 +108,38 @@ def measure(
             f"channels, then height and width, such as --input {times(facts.input)}",
         )
     with torch.device("meta"):
-        network = create_model(model, classes, shape[0])
-    hold_still(network, freeze)
-    return measure_cost(network, shape, precision)
+        return create_model(model, classes, shape[0]), shape
+
+
+def build_detector(
+    model: str, classes: int | None, input_shape: str | None
+) -> "tuple[nn.Module, tuple[int, int, int]]":
+    """A detector without memory, and the shape of its pictures; of 20 classes, as in PASCAL VOC, if not told.
+
+    Raises:
+        InputError: it does not take such pictures, or what it computes depends on what it finds.
+    """
+    import torch
+
+    from striate.errors import InputError
+    from striate.tasks.detection.catalog import create_detector, detector_facts
+
+    facts = detector_facts(model)
+    if facts.depends:
+        raise InputError(
+            f"what {model} computes depends on what it finds",
+            model,
+            "measure its backbone, such as: striate summary resnet50 --input 3x640x640",
+        )
+    shape = (3, *facts.size) if input_shape is None else parse_shape(input_shape)
+    if min(shape[1:]) < facts.minimum or any(side % facts.multiple for side in shape[1:]):
+        raise InputError(
+            f"{model} takes pictures from {facts.minimum} pixels on, in steps of {facts.multiple}",
+            f"--input {input_shape}",
+            f"channels, then height and width, such as --input {times((3, *facts.size))}",
+        )
+    with torch.device("meta"):
+        return create_detector(model, 20 if classes is None else classes, shape[0])[0], shape
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:

@@ -33,6 +33,22 @@ def test_the_json_holds_the_counts_of_the_literature(summarize):
         assert sum(layer[count] for layer in found["layers"]) == found[count]
 
 
+def test_detectors_have_the_counts_of_the_literature(summarize, run_cli):
+    assert summarize("yolov2")["params"] == 50_655_389
+    assert summarize("yolov3", "--classes", 80)["params"] == 61_949_149
+    found = summarize("ssd300", "--classes", 20)  # and the background
+    assert found["params"] == 26_285_486
+    assert found["input"] == [3, 300, 300]
+    assert sum(layer["macs"] for layer in found["layers"]) == found["macs"] > 30e9
+    for words, fault in {
+        ("faster_rcnn",): "depends on what it finds",
+        ("yolo_light", "--input", "3x100x160"): "in steps of 32",
+    }.items():
+        outcome = run_cli("summary", *words)
+        assert outcome.code == 2
+        assert fault in outcome.err
+
+
 def test_classes_and_input_are_the_catalogues_unless_given(summarize):
     assert summarize("lenet5")["macs"] == CATALOG["lenet5"].macs
     found = summarize("resnet18", "--input", "1x64x96", "--classes", 5)

@@ -32,6 +32,7 @@ class DetectorFacts:
         strides: of the maps that it detects on, unless the argument "strides" names others.
         anchors: how many shapes of boxes for each stride it wants to be told of the data, as the argument
             "anchors"; 0: none.
+        depends: whether what it computes depends on what it finds.
     """
 
     title: str
@@ -41,6 +42,7 @@ class DetectorFacts:
     multiple: int = 1
     strides: tuple[int, ...] = ()
     anchors: int = 0
+    depends: bool = False
 
 
 DETECTORS: dict[str, DetectorFacts] = {
@@ -90,9 +92,15 @@ DETECTORS: dict[str, DetectorFacts] = {
         (160, 160),
         64,
         32,
+        depends=True,
     ),
     "faster_rcnn": DetectorFacts(
-        "Faster R-CNN with a feature pyramid on ResNet-50, or on VGG-16", faster_rcnn, (640, 640), 128, 32
+        "Faster R-CNN with a feature pyramid on ResNet-50, or on VGG-16",
+        faster_rcnn,
+        (640, 640),
+        128,
+        32,
+        depends=True,
     ),
 }
 
