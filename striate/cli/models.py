@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help='Only names like this, for example "lenet*".')] = "*",
+    pattern: Annotated[str, typer.Argument(help='Part of a name, or a pattern: yolo, "resnet*".')] = "*",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print a Markdown table of all facts.")
@@ -18,7 +18,7 @@ def models(
 ) -> None:
     """List the networks, with parameters and multiply-accumulates for one picture; and the detectors.
 
-    Example: striate models "resnet*"
+    Example: striate models yolo
     """
     from striate.cli.output import print_json, print_table
     from striate.errors import InputError
@@ -26,10 +26,12 @@ def models(
     from striate.models.published import WEIGHTS
     from striate.tasks.detection.catalog import DETECTORS
 
+    if not set(pattern) & set("*?["):
+        pattern = f"*{pattern}*"
     chosen = {name: CATALOG[name] for name in list_models(pattern)}
     detectors = {name: DETECTORS[name] for name in DETECTORS if fnmatch.fnmatchcase(name, pattern)}
     if not chosen and not detectors:
-        raise InputError("no network has such a name", pattern, 'a pattern such as "lenet*", or none for all')
+        raise InputError("no network has such a name", pattern, "`striate models` lists all")
     if json:
         finders = [
             {"name": name, "task": "detection", "input": [3, *facts.size], "minimum": facts.minimum}

@@ -96,6 +96,9 @@ def test_models_by_a_pattern(run_cli):
         ["lenet5", "1998", "61,706", "0.4"],
     ]
     assert run_cli("models", "nothing*").code == 2
+    assert run_cli("models", "nothing").code == 2
+    part = [entry["name"] for entry in json.loads(run_cli("models", "yolo", "--json").out)]
+    assert part == ["yolo_light", "yolo_shared", "yolov2", "yolov3"]
 
 
 def test_data_info_without_a_name_lists_the_catalogue(run_cli):
