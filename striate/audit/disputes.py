@@ -101,8 +101,9 @@ def dispute_findings(
     for one in pictures:
         for dispute in disputes(one, usual, unseen):
             if run.task.name == "localization" and dispute.kind == "forgotten":
-                continue  # it has one box to give: where that is elsewhere, the object counts as not seen
-            finding = _finding(inventory, one, dispute)
+                continue  # it has one box to give, and tells by it where the object is that it does not see
+            elsewhere = run.task.name == "localization" and dispute.kind == "not-seen"
+            finding = _finding(inventory, one, dispute._replace(number=0) if elsewhere else dispute)
             found.append((one.trained, -(finding.score or 0), one.entry, finding))
     about = sum(finding.kind != "forgotten" for *_, finding in found)
     if about > WEAK * looked_at:
@@ -274,8 +275,9 @@ def _finding(inventory: Inventory, one: Seen, dispute: Dispute) -> Finding:
         name = inventory.classes[int(one.found.labels[dispute.number])]
         box = tuple(one.found.boxes_xyxy[dispute.number].tolist())
         marks.append(Mark(one.entry, box, name, score))
-        words.append(f"the network sees {name} ({100 * score:.1f} %)")
-    if dispute.kind == "not-seen":
+        elsewhere = " elsewhere" if dispute.kind == "not-seen" else ""
+        words.append(f"the network sees {name} ({100 * score:.1f} %){elsewhere}")
+    elif dispute.kind == "not-seen":
         words.append("the network sees nothing there")
     x1, y1, x2, y2 = marks[0].box_xyxy
     detail = f"{', '.join(words)}, at {x1:.0f}, {y1:.0f}, {x2:.0f}, {y2:.0f}"

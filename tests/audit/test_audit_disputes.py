@@ -251,12 +251,14 @@ def test_classes_unknown_to_the_network_are_noted_and_not_judged():
 
 
 def test_a_localizer_judges_pictures_of_one_object_and_says_what_it_left_out():
-    pixels, objects, _ = make_scenes(30, size=64, objects=(1, 1), seed=3)
+    pixels, objects, _ = make_scenes(80, size=64, objects=(1, 1), seed=3)
     images = ArrayImages(pixels, "all")
-    truth = {images.name(i): objects[i] for i in range(30)}
+    truth = {images.name(i): objects[i] for i in range(80)}
     labels = objects.labels.clone()
     labels[4] = (labels[4] + 1) % 10
-    wrong = replace(objects, labels=labels)
+    boxes = objects.boxes_xyxy.clone()
+    boxes[7] = torch.tensor([0.0, 0, 8, 8]) if boxes[7, 0] > 8 else torch.tensor([56.0, 56, 64, 64])
+    wrong = replace(objects, labels=labels, boxes_xyxy=boxes)
     wrong = Objects.join([wrong[:10], wrong[torch.tensor([10])].where(torch.tensor([False])), wrong[11:]])
 
     class Localizes(StandIn):
@@ -270,7 +272,10 @@ def test_a_localizer_judges_pictures_of_one_object_and_says_what_it_left_out():
     dataset = Dataset("one", "memory", "built-in", "", "localization", CLASSES, 3, {"all": split})
     inventory = list_dataset(dataset)
     findings, notes = dispute_findings(network, inventory, dataset, trained_on=False)
-    assert [(one.kind, one.entries) for one in findings] == [("other-class", (4,))]
+    assert {(one.kind, one.entries) for one in findings} == {("other-class", (4,)), ("not-seen", (7,))}
+    (moved,) = [one for one in findings if one.kind == "not-seen"]
+    assert moved.marks[1].box_xyxy == tuple(objects.boxes_xyxy[7].tolist())  # where it sees the object
+    assert "elsewhere" in moved.detail
     assert notes == ["1 pictures have not one object, and a localizer knows no others"]
 
 
