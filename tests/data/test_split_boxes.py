@@ -1,5 +1,6 @@
 """Labelled boxes divided into splits: as training divides them, with all that conversion keeps and tells."""
 
+import json
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -163,3 +164,20 @@ def test_data_with_nothing_to_train_on_are_refused(faulty):
     (faulty / "boxes.csv").write_text("\n".join(rows))
     with pytest.raises(InputError, match="no train split, only test"):
         split_dataset(load_data(faulty))
+
+
+def test_data_of_the_catalogue_are_found_by_name_and_read_in_their_format(run_cli, tmp_path, monkeypatch):
+    boxes_in("voc", tmp_path / "own" / "bccd", 3)
+    table = b"a.png,1,1,3,3,cat\n"  # which, by its looks, could be meant as well
+    write_files(tmp_path / "own" / "bccd", {"boxes.csv": table, "a.png": encode(smooth_pixels(8, 8), "PNG")})
+    monkeypatch.setenv("STRIATE_DATA", str(tmp_path / "own"))
+    monkeypatch.chdir(tmp_path)
+    for command in ("split", "convert"):
+        outcome = run_cli("data", command, "bccd", tmp_path / command, "--json")
+        assert (outcome.code, outcome.err) == (0, "")
+        facts = json.loads(outcome.out)
+        assert (facts["source_format"], facts["format"], sum(facts["splits"].values())) == ("voc", "voc", 18)
+    assert (
+        "no files of labelled boxes"
+        in run_cli("data", "convert", "scenes", tmp_path / "x", "--to", "voc").err
+    )
