@@ -6,113 +6,28 @@ from typing import Any
 from torch import Tensor
 
 from striate.audit.inventory import Entry, Inventory
+from striate.audit.kinds import KINDS
+from striate.data.annotations import Box
 from striate.errors import InputError
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of finding.
+class Mark:
+    """A box that a finding is about.
 
     Attributes:
-        name: one word, as in JSON.
-        severity: "error": measured results would be wrong, or pictures are lost; "warning": most likely a
-            fault; "notice": look at it.
-        title: what it is, for a heading.
-        advice: what to do about it, in one sentence without a full stop.
+        entry: of the inventory, in whose picture it is.
+        box_xyxy: x1, y1, x2, y2 in pixels of the picture.
+        label: the class name; "" if it has none.
+        score: how sure a network is of it, 0..1; None for a box that is labelled.
+        place: where it is labelled, file and line; "" where no file says it.
     """
 
-    name: str
-    severity: str
-    title: str
-    advice: str
-
-
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind(
-            "refused",
-            "error",
-            "the data set cannot be loaded as it is",
-            "mend this first; training refuses the set until then",
-        ),
-        Kind(
-            "unreadable",
-            "error",
-            "files that are no readable picture",
-            "save them as JPEG or PNG, or remove them; training leaves them out",
-        ),
-        Kind(
-            "truncated",
-            "error",
-            "pictures whose end is missing, or damaged on the way",
-            "copy or download them again",
-        ),
-        Kind(
-            "leak",
-            "error",
-            "the same picture in two splits",
-            "keep it in one split only: results on the other are too good",
-        ),
-        Kind(
-            "conflict",
-            "error",
-            "the same picture under two classes",
-            "find out which class is right and remove the others",
-        ),
-        Kind(
-            "left-out",
-            "warning",
-            "files that loading leaves out",
-            "convert, rename or move what is meant to be a picture of a class",
-        ),
-        Kind(
-            "wrong-suffix",
-            "warning",
-            "names that tell another format than the content",
-            "rename them; other programs may refuse them",
-        ),
-        Kind("blank", "warning", "pictures that show nothing", "remove them, or take them again"),
-        Kind("tiny", "warning", "pictures much smaller than the network sees", "find larger versions"),
-        Kind(
-            "extreme-aspect",
-            "warning",
-            "pictures far longer than the others",
-            "crop them, or train with --set input.fit=letterbox",
-        ),
-        Kind(
-            "duplicate",
-            "warning",
-            "exact copies within a split and class",
-            "keep one of each group: copies weigh double",
-        ),
-        Kind(
-            "near-duplicate",
-            "warning",
-            "near copies within a split and class",
-            "keep one of each group; copies of one photograph weigh double",
-        ),
-        Kind(
-            "mirrored",
-            "notice",
-            "mirror images within a split and class",
-            "keep one of each pair; training can mirror pictures by itself",
-        ),
-        Kind(
-            "label",
-            "warning",
-            "pictures whose class a trained network disputes",
-            "look at each; move it to the right folder if the network is right",
-        ),
-        Kind(
-            "imbalance",
-            "warning",
-            "classes of very different size",
-            "train with --class-weights balanced or --sampling balanced",
-        ),
-        Kind("few", "notice", "classes with few pictures", "collect more of these classes"),
-    )
-}
+    entry: int
+    box_xyxy: Box
+    label: str = ""
+    score: float | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,6 +40,7 @@ class Finding:
         detail: what was seen, in a few words.
         score: how alike copies are, or how sure a network is of another class, 0..1; else None.
         classes: the classes it is about, where it is about classes.
+        marks: the boxes it is about, where it is about boxes.
     """
 
     kind: str
@@ -132,6 +48,7 @@ class Finding:
     detail: str = ""
     score: float | None = None
     classes: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,7 +57,8 @@ class Audit:
 
     Attributes:
         inventory: what was looked at.
-        counts: pictures of each class in each split that can be used: split -> K numbers.
+        counts: pictures, or objects where they have boxes, of each class in each split that can be used:
+            split -> K numbers.
         findings: the faults.
         notes: what was not looked at, and why.
     """
@@ -162,6 +80,11 @@ class Audit:
             raise InputError(entry.fault, entry.name)
         return self.inventory.parts[entry.part].read(entry.index)
 
+    @property
+    def counted(self) -> str:
+        """What ``counts`` are: "pictures" or "objects"."""
+        return "pictures" if self.inventory.objects is None else "objects"
+
     def by_kind(self) -> dict[str, list[Finding]]:
         """The findings of each kind that was found, in the order of ``KINDS``."""
         return {
@@ -176,6 +99,7 @@ class Audit:
             "format": self.inventory.format,
             "classes": list(self.inventory.classes),
             "pictures": len(self.entries),
+            "counted": self.counted,
             "splits": self.counts,
             "found": {kind: len(findings) for kind, findings in self.by_kind().items()},
             "findings": [self._finding(finding) for finding in self.findings],
@@ -191,4 +115,14 @@ class Audit:
             "score": None if finding.score is None else round(finding.score, 4),
             "classes": list(finding.classes),
             "pictures": [{"name": one.name, "split": one.split, "class": one.label} for one in pictures],
+            "boxes": [
+                {
+                    "picture": self.entries[mark.entry].name,
+                    "class": mark.label,
+                    "box_xyxy": [round(v, 2) for v in mark.box_xyxy],
+                    "score": None if mark.score is None else round(mark.score, 4),
+                    "place": mark.place,
+                }
+                for mark in finding.marks
+            ],
         }

@@ -3,12 +3,16 @@
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import torch
+
+from striate.audit.labelled import Labels, read_labels
 from striate.data.archive import is_archive, open_archive, plain_name
 from striate.data.dataset import POOL, ArchiveImages, Dataset, FolderImages, Images
 from striate.data.formats.image_folder import SPLIT_FOLDERS, list_folder, natural_order
 from striate.data.images import IMAGE_SUFFIXES
-from striate.data.load import load_data
+from striate.data.load import LabelSource, find_labels, load_data
 from striate.errors import InputError, one_line
+from striate.samples import Objects
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Entry:
     Attributes:
         name: what tells a person which one it is.
         split: "train", "val", "test" or "all".
-        label: the name of its class; "" if it has none.
+        label: the name of its class; "" if it has none, or boxes instead.
         part, index: where to read it: picture ``index`` of part number ``part``; part -1 is nowhere.
         fault: why loading leaves it out; "" if it does not.
     """
@@ -40,8 +44,11 @@ class Inventory:
         classes: the K class names.
         entries: pictures and other files.
         parts: where they are read.
-        dataset: what loading makes of it; None if loading refuses it.
+        dataset: what loading makes of it; None if loading refuses it, but for boxes, which are mended then.
         refusal: why loading refuses it; "" if it does not.
+        objects: the boxes of each entry, in its own pixels; None where pictures have a class.
+        places: where each object is written, file and line; "" where no file says it.
+        labels: of the files, where there are some.
     """
 
     name: str
@@ -52,6 +59,9 @@ class Inventory:
     parts: tuple[Images, ...]
     dataset: Dataset | None = None
     refusal: str = ""
+    objects: Objects | None = None
+    places: tuple[str, ...] = ()
+    labels: Labels | None = None
 
 
 def take_inventory(source: str | Path) -> Inventory:
@@ -64,6 +74,8 @@ def take_inventory(source: str | Path) -> Inventory:
         InputError: loading refuses it, and there is no folder or archive of pictures in class folders to
             look at either.
     """
+    if labels := find_labels(source):
+        return _list_labels(str(source), labels)
     try:
         return list_dataset(load_data(source))
     except InputError as error:
@@ -73,14 +85,40 @@ def take_inventory(source: str | Path) -> Inventory:
         return replace(inventory, refusal=error.what)
 
 
-def list_dataset(dataset: Dataset) -> Inventory:
-    """The pictures of a data set, split by split, and the files that loading left out."""
+def _list_labels(source: str, labels: LabelSource) -> Inventory:
+    """The pictures of labelled boxes; only the pictures where the labels cannot be read at all."""
+    try:
+        known = read_labels(source, labels)
+    except InputError as error:
+        inventory = _list_class_folders(labels.path if labels.files.file is None else labels.files.root)
+        if inventory is None:
+            raise
+        entries = tuple(replace(entry, label="") for entry in inventory.entries)
+        return replace(
+            inventory,
+            source=source,
+            format="labels that cannot be read",
+            classes=(),
+            entries=entries,
+            refusal=error.what,
+        )
+    return list_dataset(known.dataset, known)
+
+
+def list_dataset(dataset: Dataset, labels: Labels | None = None) -> Inventory:
+    """The pictures of a data set, split by split, and the files that loading left out.
+
+    Args:
+        dataset: perhaps split.
+        labels: of which it was made, if it has boxes that files say.
+    """
+    has_boxes = all(split.objects is not None for split in dataset.splits.values())
     entries: list[Entry] = []
     parts: list[Images] = []
     for split_name, split in dataset.splits.items():
         for i, target in enumerate(split.targets.tolist()):
-            name, label = split.images.name(i), dataset.classes[target]
-            entries.append(Entry(name, split_name, label, len(parts), i))
+            label = "" if has_boxes else dataset.classes[target]
+            entries.append(Entry(split.images.name(i), split_name, label, len(parts), i))
         parts.append(split.images)
     place = -1
     if left_out := _beside(parts[0], [fault.name for fault in dataset.faults]):
@@ -89,18 +127,26 @@ def list_dataset(dataset: Dataset) -> Inventory:
     with_splits = POOL not in dataset.splits
     for i, fault in enumerate(dataset.faults):
         split_name, label = _split_and_class(fault.name, with_splits)
-        entries.append(
-            Entry(fault.name, split_name, label if label in dataset.classes else "", place, i, fault.what)
-        )
-    return Inventory(
-        dataset.name,
-        dataset.source,
-        dataset.format,
-        dataset.classes,
-        tuple(entries),
-        tuple(parts),
-        dataset,
+        known = label if label in dataset.classes and not has_boxes else ""
+        entries.append(Entry(fault.name, split_name, known, place, i, fault.what))
+    inventory = Inventory(
+        dataset.name, dataset.source, dataset.format, dataset.classes, tuple(entries), tuple(parts), dataset
     )
+    return _with_objects(inventory, dataset, labels) if has_boxes else inventory
+
+
+def _with_objects(inventory: Inventory, dataset: Dataset, labels: Labels | None) -> Inventory:
+    """The inventory with the boxes of its entries, and where each is written."""
+    nothing = Objects.of(torch.zeros(0, 4), torch.zeros(0).long(), torch.zeros(len(dataset.faults)).long())
+    boxes = [split.objects for split in dataset.splits.values() if split.objects is not None]
+    objects = Objects.join([*boxes, nothing])
+    places = [""] * len(objects.labels)
+    if labels:
+        written = {one_line(path): found for path, found in labels.places().items()}
+        pictures = inventory.entries[: len(inventory.entries) - len(dataset.faults)]
+        places = [place for entry in pictures for place in written[entry.name]]
+    refusal = labels.refusal if labels else ""
+    return replace(inventory, objects=objects, places=tuple(places), labels=labels, refusal=refusal)
 
 
 def _beside(images: Images, names: list[str]) -> Images | None:

@@ -63,7 +63,7 @@ def label_findings(
     are of pictures that it was not trained on, as far as there are any.
 
     Args:
-        run: the network.
+        run: of a classifier.
         dataset: the pictures, split as in the run if ``trained_on``.
         entries: of the inventory, where findings are told.
         trained_on: whether the network was trained on the train split of these data.
@@ -74,7 +74,7 @@ def label_findings(
     Raises:
         InputError: the run knows none of the classes.
     """
-    own, notes = _own_classes(run, dataset)
+    own, notes = own_classes(run, dataset)
     place = {(entry.split, entry.name): i for i, entry in enumerate(entries)}
     probs, labels, indices = _predict(run, dataset, own, place, progress)
     if not indices:
@@ -100,7 +100,7 @@ def label_findings(
     return [finding for *_, finding in sorted(found, key=lambda one: one[:3])], notes
 
 
-def _own_classes(run: Run, dataset: Dataset) -> tuple[Tensor, list[str]]:
+def own_classes(run: Run, dataset: Dataset) -> tuple[Tensor, list[str]]:
     """The run's class id of each class of the data, int64 (K,), -1 where it has none; and notes on these."""
     known = {name: k for k, name in enumerate(run.classes)}
     own = torch.tensor([known.get(name, -1) for name in dataset.classes])

@@ -4,11 +4,16 @@ import re
 from html import escape
 from pathlib import Path
 
-from striate.audit.findings import KINDS, Audit, Finding
+import torch
+from torch import Tensor
+
+from striate.audit.drawing import draw_marks
+from striate.audit.findings import Audit, Finding, Mark
+from striate.audit.kinds import KINDS
 from striate.errors import InputError
 from striate.files import write_text
 from striate.report.page import PAGE, POLICY
-from striate.report.pictures import is_tiny, picture_uri
+from striate.report.pictures import drawing_uri, is_tiny, picture_uri
 from striate.report.style import CSS
 from striate.report.tables import long_table, row
 from striate.report.wording import counted, split_name, writable
@@ -16,7 +21,10 @@ from striate.report.wording import counted, split_name, writable
 SHOWN = 24  # findings of a kind with their pictures
 LISTED = 1000  # further findings of a kind by name
 PICTURES = 6  # of a group
-IN_WORDS = {"refused", "unreadable", "truncated", "left-out", "imbalance", "few"}  # nothing to be seen
+IN_WORDS = {  # nothing to be seen
+    *("refused", "unreadable", "truncated", "left-out", "imbalance", "few"),
+    *("absent-class", "rare-class", "few-objects"),
+}
 
 GROUPS = """
 .groups {
@@ -24,6 +32,8 @@ GROUPS = """
   gap: 2rem 2.4rem; list-style: none; padding: 0; margin: 1.5rem 0;
 }
 .groups.single { grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1.6rem 1.4rem; }
+.groups.marked { grid-template-columns: repeat(auto-fill, minmax(min(14rem, 100%), 1fr)); }
+.groups.marked img { aspect-ratio: auto; }
 .groups p { margin: 0; font-size: 0.85rem; line-height: 1.4; overflow-wrap: anywhere; }
 .groups .note { font-size: 0.75rem; }
 .shots { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 0.9rem 0.8rem; }
@@ -64,7 +74,7 @@ def audit_page(audit: Audit) -> str:
     parts = [("overview", "Overview", _overview(audit, found))]
     parts += [(kind, _heading(kind), _section(audit, kind, findings)) for kind, findings in found.items()]
     if audit.inventory.classes:
-        parts.append(("classes", "Pictures of each class", _classes(audit)))
+        parts.append(("classes", f"{audit.counted.capitalize()} of each class", _classes(audit)))
     return PAGE.format(
         policy=POLICY,
         css=CSS + GROUPS,
@@ -85,8 +95,10 @@ def _heading(kind: str) -> str:
 
 def _lead(audit: Audit) -> str:
     listed = audit.inventory
+    objects = f" with {counted(len(listed.objects.labels), 'object')}" if listed.objects else ""
     return (
-        f"<b>{counted(len(listed.entries), 'picture')}</b> of {counted(len(listed.classes), 'class')} in "
+        f"<b>{counted(len(listed.entries), 'picture')}</b>{objects} of "
+        f"{counted(len(listed.classes), 'class')} in "
         f"<b>{escape(listed.source)}</b> ({escape(listed.format)})."
     )
 
@@ -118,6 +130,8 @@ def _overview(audit: Audit, found: dict[str, list[Finding]]) -> str:
 def _section(audit: Audit, kind: str, findings: list[Finding]) -> str:
     facts = KINDS[kind]
     single = " single" if all(len(finding.entries) == 1 for finding in findings) else ""
+    if any(finding.marks for finding in findings):
+        single = " marked"
     pictured = 0 if kind in IN_WORDS else SHOWN
     groups = "".join(_group(audit, finding) for finding in findings[:pictured])
     rest = [
@@ -148,25 +162,37 @@ def _names(audit: Audit, finding: Finding) -> str:
 
 
 def _group(audit: Audit, finding: Finding) -> str:
-    shots = "".join(_shot(audit, number) for number in finding.entries[:PICTURES])
+    shots = "".join(_shot(audit, number, finding.marks) for number in finding.entries[:PICTURES])
     more = len(finding.entries) - PICTURES
     beyond = f' <span class="note">and {counted(more, "more picture")}</span>' if more > 0 else ""
     return f'<li><div class="shots">{shots}</div><p>{escape(finding.detail)}{beyond}</p></li>'
 
 
-def _shot(audit: Audit, number: int) -> str:
+def _shot(audit: Audit, number: int, marks: tuple[Mark, ...]) -> str:
+    """An entry's picture, or what surrounds the boxes that the finding is about."""
     entry = audit.entries[number]
     place = ", ".join(filter(None, (split_name(entry.split) if entry.split != "all" else "", entry.label)))
     try:
         image = audit.read(number)
-        pixelated = ' class="tiny"' if is_tiny(image) else ""
-        picture = f'<img{pixelated} loading="lazy" src="{picture_uri(image)}" alt="{escape(entry.name)}">'
+        pixelated = ' class="tiny"' if is_tiny(image) and not marks else ""
+        source = _drawn(audit, number, image, marks) if marks else picture_uri(image)
+        picture = f'<img{pixelated} loading="lazy" src="{source}" alt="{escape(entry.name)}">'
     except InputError:
         picture = '<div class="unseen">cannot be read</div>'
     return (
         f"<figure>{picture}<figcaption><b>{escape(place)}</b> "
         f'<span class="note">{escape(entry.name)}</span></figcaption></figure>'
     )
+
+
+def _drawn(audit: Audit, number: int, image: Tensor, marks: tuple[Mark, ...]) -> str:
+    """The place that a finding is about, in the picture of one of its entries."""
+    objects = audit.inventory.objects
+    assert objects is not None
+    one, own = objects[number], [mark for mark in marks if mark.entry == number]
+    told = torch.tensor([mark.box_xyxy for mark in own]).reshape(-1, 4)
+    others = one.where(((one.boxes_xyxy[:, None] - told).abs().amax(2) >= 0.01).all(1))
+    return drawing_uri(draw_marks(image, marks[0].box_xyxy, own, others, audit.inventory.classes))
 
 
 def _classes(audit: Audit) -> str:
@@ -176,4 +202,4 @@ def _classes(audit: Audit) -> str:
         for k, name in enumerate(audit.inventory.classes)
     ]
     head = ("Class", *(split_name(split).capitalize() for split in splits))
-    return long_table(head, rows, "Pictures that can be used.", "counts")
+    return long_table(head, rows, f"{audit.counted.capitalize()} that can be used.", "counts")

@@ -38,7 +38,8 @@ def audit(
 ) -> None:
     """Look for faults in a data set: damaged files, copies, leaks between splits, doubtful labels.
 
-    Nothing in the data is changed.
+    Of labelled boxes also wrong lines, tiny objects and rare classes; with --run of a detector, objects that
+    are probably forgotten, of another class, or not there. Nothing in the data is changed.
 
     Example: striate data audit flowers.zip --html audit.html
     """
@@ -79,8 +80,10 @@ def _show(result: "Audit", html: Path | None) -> None:
     from striate.cli.output import print_table
 
     listed = result.inventory
+    objects = "" if listed.objects is None else f" with {len(listed.objects.labels):,} objects"
     print(
-        f"{listed.name}: {len(listed.entries):,} pictures of {len(listed.classes)} classes, {listed.format}\n"
+        f"{listed.name}: {len(listed.entries):,} pictures{objects} of {len(listed.classes)} classes, "
+        f"{listed.format}\n"
     )
     found = result.by_kind()
     if found:

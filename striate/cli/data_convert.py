@@ -54,10 +54,10 @@ def convert(
 
     to = to or _own_format(data, source_format)
     if to in BOX_FORMATS:
-        _refuse({"--split": split is not None, "--shard-mb": shard_mb is not None, "--strict": strict}, to)
+        refuse({"--split": split is not None, "--shard-mb": shard_mb is not None, "--strict": strict}, to)
         _convert_boxes(data, out, to, source_format, fix, json)
         return
-    _refuse({"--from": source_format is not None, "--fix": fix}, to)
+    refuse({"--from": source_format is not None, "--fix": fix}, to)
     _convert_pictures(data, out, to, split, shard_mb or SHARD_MB, strict, json)
 
 
@@ -81,8 +81,23 @@ def _convert_pictures(
 def _convert_boxes(data: str, out: Path, to: str, source_format: str | None, fix: bool, json: bool) -> None:
     from striate.data.convert_boxes import convert_boxes
 
-    done = convert_boxes(Path(data), out, to, source_format=source_format, fix_problems=fix)
-    _show_boxes(done, json)
+    path, known = _place(data)
+    done = convert_boxes(path, out, to, source_format=source_format or known or None, fix_problems=fix)
+    show_boxes(done, json)
+
+
+def _place(data: str) -> tuple[Path, str]:
+    """Where labelled boxes are, and their format where a name of the catalogue tells it."""
+    from striate.data.catalog import CATALOG
+    from striate.data.load import find_labels
+    from striate.errors import InputError
+
+    if data not in CATALOG:
+        return Path(data), ""
+    labels = find_labels(data)
+    if labels is None:
+        raise InputError("it has no files of labelled boxes", data, "name a folder or an archive")
+    return labels.path, labels.format
 
 
 def _own_format(data: str, source_format: str | None) -> str:
@@ -94,12 +109,14 @@ def _own_format(data: str, source_format: str | None) -> str:
     if source_format:
         return source_format
     try:
-        return format_of(LabelFiles.open(Path(data)))
+        path, known = _place(data)
+        return known or format_of(LabelFiles.open(path))
     except InputError as error:
         raise InputError("in which format? only boxes can keep theirs", data, "name one with --to") from error
 
 
-def _refuse(given: dict[str, bool], to: str) -> None:
+def refuse(given: dict[str, bool], to: str) -> None:
+    """Raise InputError for the first option that is given and means nothing for a format."""
     from striate.errors import InputError
 
     for option, is_given in given.items():
@@ -107,8 +124,9 @@ def _refuse(given: dict[str, bool], to: str) -> None:
             raise InputError(f"{option} means nothing for --format {to}", option, "leave it out")
 
 
-def _show_boxes(done: "BoxConversion", json: bool) -> None:
-    """Print what was written, what the format could not hold, and what is wrong with the labels."""
+def show_boxes(done: "BoxConversion", json: bool, trains: bool = False) -> None:
+    """Print what was written, what the format could not hold, what is wrong with the labels, and, if it
+    ``trains``, how to train on it."""
     from striate.cli.output import print_json
 
     if json:
@@ -122,8 +140,13 @@ def _show_boxes(done: "BoxConversion", json: bool) -> None:
     )
     for note in done.notes:
         print(note)
-    if not done.problems:
-        return
+    if done.problems:
+        _show_problems(done)
+    if trains:
+        print(shlex.join(["striate", "train", str(done.out)]))
+
+
+def _show_problems(done: "BoxConversion") -> None:
     mendable = sum(bool(problem.mend) for problem in done.problems)
     advice = "" if done.fixed or not mendable else f"; --fix mends {mendable:,}"
     print(f"wrong in the labels: {len(done.problems):,}{advice}")

@@ -1,9 +1,18 @@
 """``striate data split``: a data set divided into train, val and test."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from striate.data.dataset import Dataset
+    from striate.data.load import LabelSource
+
+    Divide = Callable[[Dataset], Dataset]
 
 
 def split(
@@ -15,23 +24,81 @@ def split(
         str | None, typer.Option(metavar="TRAIN,VAL,TEST", help="Shares of the pictures; 0.75,0.15,0.10.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed chooses other pictures.")] = 0,
-    to: Annotated[str, typer.Option(help="image-folder, idx or tar-shards.")] = "image-folder",
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            "--format",
+            help="image-folder, idx or tar-shards, the first if left out; of boxes: voc, coco, yolo, via, "
+            "label-studio, cvat, csv, or the format they are in if left out.",
+        ),
+    ] = None,
     link: Annotated[
         bool, typer.Option("--link", help="Hard links instead of copies, where that is possible.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")] = False,
+    source_format: Annotated[
+        str | None, typer.Option("--from", help="The format of the boxes that are read; else it is told.")
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend boxes in the new folder where that is safe.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Divide pictures into train, val and test, each class in proportion, as training itself would.
 
+    Pictures with boxes go by the class of their largest object, and keep all of their labels.
+
     Example: striate data split flowers flowers-split --fractions 0.8,0.1,0.1
     """
+    from striate.cli.data_convert import refuse
+    from striate.data.convert import with_splits
+    from striate.data.load import find_labels
+
+    divide = partial(with_splits, fractions=_parse(fractions), seed=seed)
+    if labels := find_labels(data):
+        refuse({"--strict": strict}, to or "boxes")
+        _split_boxes(labels, out, to, divide, link, source_format, fix, json)
+        return
+    to = to or "image-folder"
+    refuse({"--from": source_format is not None, "--fix": fix}, to)
+    _split_classes(data, out, to, divide, link, strict, json)
+
+
+def _split_boxes(
+    labels: "LabelSource",
+    out: Path,
+    to: str | None,
+    divide: "Divide",
+    link: bool,
+    source_format: str | None,
+    fix: bool,
+    json: bool,
+) -> None:
+    from striate.cli.data_convert import show_boxes
+    from striate.data.convert_boxes import convert_boxes
+
+    done = convert_boxes(
+        labels.path,
+        out,
+        to,
+        source_format=source_format or labels.format or None,
+        fix_problems=fix,
+        divide=divide,
+        link=link,
+    )
+    show_boxes(done, json, trains=True)
+
+
+def _split_classes(
+    data: str, out: Path, to: str, divide: "Divide", link: bool, strict: bool, json: bool
+) -> None:
     from striate.cli.data_convert import show
     from striate.cli.progress import TrainingProgress
-    from striate.data.convert import convert, with_splits
+    from striate.data.convert import convert
     from striate.data.load import load_data
 
-    chosen = with_splits(load_data(data), _parse(fractions), seed)
+    chosen = divide(load_data(data))
     with TrainingProgress() as progress:
         done = convert(chosen, out, to, link=link, strict=strict, reading=progress.reading)
     show(done, json)

@@ -78,11 +78,12 @@ def convert(
         reading: is told of the reading of each split.
 
     Raises:
-        InputError: ``out`` is not empty or cannot be written, the format cannot hold these data, or nothing
-            of a class can be read. Nothing is left behind.
+        InputError: ``out`` is not empty or cannot be written, the format cannot hold these data, as none of
+            them can hold boxes, or nothing of a class can be read. Nothing is left behind.
     """
     out = out.resolve()
     _check_format(to, link)
+    _check_boxes(dataset, to)
     check_place(out, Path(dataset.source))
     _check_classes(dataset)
     source = Source(dataset, strict, reading)
@@ -146,6 +147,15 @@ def _check_format(to: str, link: bool) -> None:
         raise InputError(f"{to!r} is no format that is written", "--to", f"one of: {', '.join(FORMATS)}")
     if link and to != "image-folder":
         raise InputError(f"{to} cannot hold links", "--link", "leave it out, or use --to image-folder")
+
+
+def _check_boxes(dataset: Dataset, to: str) -> None:
+    if any(split.objects is not None for split in dataset.splits.values()):
+        raise InputError(
+            f"{to} holds a class for each picture and no boxes",
+            dataset.source,
+            "leave --to out to keep their format, or name another one of boxes",
+        )
 
 
 def _check_classes(dataset: Dataset) -> None:

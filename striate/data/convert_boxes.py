@@ -1,6 +1,6 @@
 """From one format of labelled boxes to a folder of another, whole or not at all.
 
-label files ──► read ──► check ──► (fix) ──► written labels, and copies of the pictures
+label files ──► read ──► check ──► (fix) ──► (divide) ──► written labels, and copies of the pictures
                   └──────── problems ────►  the conversion, with file and line
 """
 
@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.annotations import AnnotatedPicture, AnnotationSet, Problem
+from striate.data.dataset import ArchiveImages, Dataset, FolderImages
 from striate.data.formats.annotations import READERS, format_of
+from striate.data.formats.boxes import as_dataset
 from striate.data.label_checks import check, fix, with_sizes
 from striate.data.label_files import LabelFiles
 from striate.data.picture_sizes import PictureSizes
 from striate.data.write import coco, csv_boxes, cvat, label_studio, via, voc, yolo
-from striate.data.write.whole import check_place, write_whole
+from striate.data.write.whole import COPIED, check_place, hard_link, write_whole
 from striate.errors import InputError
 
 _UNSPLIT = "all"  # what pictures without a split are counted under
@@ -91,53 +93,66 @@ class BoxConversion:
 
 
 def convert_boxes(
-    source: Path, out: Path, to: str, *, source_format: str | None = None, fix_problems: bool = False
+    source: Path,
+    out: Path,
+    to: str | None,
+    *,
+    source_format: str | None = None,
+    fix_problems: bool = False,
+    divide: Callable[[Dataset], Dataset] | None = None,
+    link: bool = False,
 ) -> BoxConversion:
     """Write labelled boxes in another format, beside copies of their pictures. The source is only read.
 
     Args:
         source: a folder, an archive, or a label file in the folder of the data.
         out: the folder to make; nothing, or an empty folder, is there.
-        to: one of ``BOX_FORMATS``.
+        to: one of ``BOX_FORMATS``; None: that of the source.
         source_format: one of them; by default what the files look like.
         fix_problems: mend what can be mended, as each problem says. Else boxes are written as they are.
-
-    Returns:
-        What was written, and everything that is wrong with the labels that were read.
+        divide: gives the data set, as it would be trained on, other splits, which are then written.
+        link: make hard links to pictures instead of copies, where that is possible.
 
     Raises:
         InputError: ``out`` is not empty or cannot be written, the labels cannot be read or are in none of the
-            formats, a picture is missing and is not to be left out, or the format cannot hold these labels.
-            Nothing is left behind.
+            formats, a picture is missing and is not to be left out, the format cannot hold these labels, or
+            they are to be divided and cannot be trained on. Nothing is left behind.
     """
     out = out.resolve()
-    check_format(to, "--format")
+    if to:
+        check_format(to, "--format")
     check_place(out, source)
     files = LabelFiles.open(source)
-    read_as = check_format(source_format, "--from") if source_format else format_of(files)
-    annotations, problems = _checked(READERS[read_as](files), PictureSizes(files), fix_problems)
-    if not annotations.pictures:
-        raise InputError("no picture that the labels are for can be read", source, "add the pictures")
-    paths = PATHS[to](annotations)
-
-    def write(folder: Path) -> list[str]:
-        _copy_pictures(annotations, files, paths, folder)
-        return WRITERS[to](annotations, folder)
-
-    notes, lengths = write_whole(out, write)
+    own = check_format(source_format, "--from") if source_format else format_of(files)
+    sizes, written_as = PictureSizes(files), to or own
+    annotations, problems = _checked(READERS[own](files), sizes, fix_problems)
+    if divide:
+        annotations = with_splits_of(divide(as_dataset(annotations, sizes, str(source), own)), annotations)
+    notes, lengths = _write(annotations, files, out, written_as, link)
     return BoxConversion(
-        out=out,
-        format=to,
-        source_format=read_as,
-        classes=annotations.classes,
-        counts=_counts(annotations),
+        out,
+        written_as,
+        own,
+        annotations.classes,
+        _counts(annotations),
         objects=sum(len(picture.annotations) for picture in annotations.pictures),
         files=len(lengths),
         bytes=sum(lengths),
         fixed=fix_problems,
         problems=problems,
-        notes=(*notes, *_renamed(annotations, paths)),
+        notes=tuple(notes),
     )
+
+
+def with_splits_of(dataset: Dataset, annotations: AnnotationSet) -> AnnotationSet:
+    """Labels with the splits of the data set that was made of them; pictures that it left out keep theirs."""
+    split_of: dict[str, str] = {}
+    for name, split in dataset.splits.items():
+        assert isinstance(split.images, FolderImages | ArchiveImages)
+        split_of |= dict.fromkeys(split.images.paths, name)
+    pictures = (replace(one, split=split_of.get(one.path, one.split)) for one in annotations.pictures)
+    ordered = sorted(pictures, key=lambda picture: (picture.split or "", picture.path))
+    return replace(annotations, pictures=tuple(ordered))
 
 
 def check_format(name: str, option: str) -> str:
@@ -153,10 +168,15 @@ def _checked(
     """The labels to write, of pictures that can be read and whose size is known, and all problems."""
     problems = (*annotations.problems, *check(annotations, sizes, sizes.orientation))
     if fix_problems:
-        fixed = fix(annotations, sizes, sizes.orientation)
-        return _with_true_areas(fixed, annotations), problems
-    _check_pictures(annotations, sizes)
-    return with_sizes(annotations, sizes), problems
+        checked = _with_true_areas(fix(annotations, sizes, sizes.orientation), annotations)
+    else:
+        _check_pictures(annotations, sizes)
+        checked = with_sizes(annotations, sizes)
+    if not checked.pictures:
+        raise InputError(
+            "no picture that the labels are for can be read", sizes.files.root, "add the pictures"
+        )
+    return checked, problems
 
 
 def _check_pictures(annotations: AnnotationSet, sizes: PictureSizes) -> None:
@@ -185,12 +205,35 @@ def _with_true_areas(annotations: AnnotationSet, before: AnnotationSet) -> Annot
     return replace(annotations, pictures=tuple(map(true, annotations.pictures)))
 
 
-def _copy_pictures(annotations: AnnotationSet, files: LabelFiles, paths: list[str], folder: Path) -> None:
+def _write(
+    annotations: AnnotationSet, files: LabelFiles, out: Path, to: str, link: bool
+) -> tuple[list[str], list[int]]:
+    """Write labels and pictures; what a person should know of the result, and the sizes of all files."""
+    paths = PATHS[to](annotations)
+
+    def fill(folder: Path) -> list[str]:
+        copies = _put_pictures(annotations, files, paths, folder, link)
+        notes = WRITERS[to](annotations, folder)
+        return [*notes, COPIED.format(copies)] if link and copies else notes
+
+    notes, lengths = write_whole(out, fill)
+    return notes + _renamed(annotations, paths), lengths
+
+
+def _put_pictures(
+    annotations: AnnotationSet, files: LabelFiles, paths: list[str], folder: Path, link: bool
+) -> int:
+    """Put each picture at its path in the folder; how many are copies, not links."""
+    copies = 0
     for picture, path in zip(annotations.pictures, paths, strict=True):
-        copy = folder / path
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        with copy.open("xb") as file:
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if link and files.root.is_dir() and hard_link(files.root / picture.path, place):
+            continue
+        copies += 1
+        with place.open("xb") as file:
             file.write(files.read(picture.path))
+    return copies
 
 
 def _counts(annotations: AnnotationSet) -> dict[str, int]:

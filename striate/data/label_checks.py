@@ -45,6 +45,22 @@ def upright(path: str) -> int:
 
 
 def check(annotations: AnnotationSet, sizes: Sizes, orientations: Orientations = upright) -> list[Problem]:
+    """Everything that is wrong with labels, and how many pictures have none; nothing is changed.
+
+    Args as of ``find_faults``.
+    """
+    problems = find_faults(annotations, sizes, orientations)
+    empty = [picture for picture in annotations.pictures if not picture.annotations]
+    if empty:
+        count = f"{len(empty):,} pictures have" if len(empty) > 1 else "1 picture has"
+        what = f"{count} no objects, and counts as known to have none"
+        problems.append(Problem(empty[0].place, what))
+    return problems
+
+
+def find_faults(
+    annotations: AnnotationSet, sizes: Sizes, orientations: Orientations = upright
+) -> list[Problem]:
     """Everything that is wrong with labels; none of it is changed.
 
     Args:
@@ -58,7 +74,7 @@ def check(annotations: AnnotationSet, sizes: Sizes, orientations: Orientations =
 def fix(annotations: AnnotationSet, sizes: Sizes, orientations: Orientations = upright) -> AnnotationSet:
     """Labels after all that ``check`` says how to mend is mended; pictures know their size.
 
-    Args and meaning as in ``check``. Problems found in reading stay.
+    Args and meaning as in ``find_faults``. Problems found in reading stay.
     """
     return _examine(annotations, sizes, orientations)[1]
 
@@ -193,11 +209,6 @@ def _examine(
     spelling, problems = _spellings(annotations)
     mender = _Mender(sizes, orientations, frozenset(annotations.classes), spelling, problems)
     pictures = tuple(mended for picture in annotations.pictures if (mended := mender.mend(picture)))
-    empty = [picture for picture in annotations.pictures if not picture.annotations]
-    if empty:
-        count = f"{len(empty):,} pictures have" if len(empty) > 1 else "1 picture has"
-        what = f"{count} no objects, and counts as known to have none"
-        problems.append(Problem(empty[0].place, what))
     classes = tuple(name for name in annotations.classes if name not in spelling)
     return problems, replace(annotations, classes=classes, pictures=pictures)
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from striate.data import builtin
 from striate.data.archive import ARCHIVE_SUFFIXES, TarArchive, is_archive, open_archive
 from striate.data.catalog import CATALOG, CatalogEntry
 from striate.data.dataset import Dataset
 from striate.data.formats import boxes, cifar_binary, idx, image_folder, tar_shards
+from striate.data.formats.annotations import READERS as BOX_READERS
 from striate.data.images import IMAGE_SUFFIXES
 from striate.data.label_files import LabelFiles
 from striate.data.shards.index import INDEX_NAME, is_address
@@ -51,10 +53,7 @@ def load_data(source: str | Path) -> Dataset:
     if isinstance(source, str) and is_address(source):
         return tar_shards.load_remote(source)
     path = Path(source)
-    try:
-        is_folder, exists = path.is_dir(), path.exists()
-    except OSError as error:  # a name too long, a folder above that is closed
-        raise InputError(f"the path cannot be read: {error.strerror}", source, "check the path") from error
+    is_folder, exists = _look(path)
     if is_folder:
         return _load_folder(path)
     if not exists:
@@ -66,10 +65,10 @@ def load_data(source: str | Path) -> Dataset:
         if isinstance(archive, TarArchive) and tar_shards.is_shard(archive.files):
             return tar_shards.load(path)
         format_name = _format_of_files(archive.files)
-        if format_name == "image-folder" and boxes.recognizes(files := LabelFiles.open(path)):
+        if files := _labels_at(path, format_name):
             return boxes.load(path, files)
         return _READERS[format_name](path, archive)
-    if path.suffix.lower() in boxes.LABEL_SUFFIXES and boxes.recognizes(files := LabelFiles.open(path)):
+    if files := _labels_at(path):
         return boxes.load(path, files)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise InputError("one picture is no data set", path, "give a folder with a folder per class")
@@ -78,6 +77,45 @@ def load_data(source: str | Path) -> Dataset:
         path,
         f"give a folder, or an archive ({', '.join(ARCHIVE_SUFFIXES)})",
     )
+
+
+class LabelSource(NamedTuple):
+    """Where labelled boxes are: ``path`` is the folder, archive or label file; ``format`` is "" where the
+    files have to tell it."""
+
+    path: Path
+    files: LabelFiles
+    format: str = ""
+
+
+def find_labels(source: str | Path) -> LabelSource | None:
+    """The label files of what ``load_data`` would read as pictures with boxes, whatever is wrong with them;
+    None for all other data, for those made in memory, and where there is nothing.
+
+    Raises:
+        InputError: an archive or folder cannot be read, or data of the catalogue cannot be had.
+    """
+    if isinstance(source, str) and source in CATALOG:
+        entry = CATALOG[source]
+        if source in _BUILT_IN or entry.format not in BOX_READERS:
+            return None
+        path = _find(source, entry)
+        return LabelSource(path, LabelFiles.open(path), entry.format)
+    path = Path(source)
+    if isinstance(source, str) and is_address(source):
+        return None
+    is_folder, exists = _look(path)
+    if not exists:
+        return None
+    if is_folder:
+        files = _labels_at(path, _format_of_folder(path))
+    elif is_archive(path):
+        archive = open_archive(path)
+        is_shard = isinstance(archive, TarArchive) and tar_shards.is_shard(archive.files)
+        files = None if is_shard else _labels_at(path, _format_of_files(archive.files))
+    else:
+        files = _labels_at(path)
+    return LabelSource(path, files) if files else None
 
 
 def _load_named(name: str) -> Dataset:
@@ -110,11 +148,30 @@ def _find(name: str, entry: CatalogEntry) -> Path:
     return folder / single
 
 
+def _look(path: Path) -> tuple[bool, bool]:
+    """Whether this is a folder, and whether there is anything."""
+    try:
+        return path.is_dir(), path.exists()
+    except OSError as error:  # a name too long, a folder above that is closed
+        raise InputError(f"the path cannot be read: {error.strerror}", path, "check the path") from error
+
+
 def _load_folder(path: Path) -> Dataset:
     format_name = _format_of_folder(path)
-    if format_name == "image-folder" and boxes.recognizes(files := LabelFiles.open(path)):
+    if files := _labels_at(path, format_name):
         return boxes.load(path, files)
     return _READERS[format_name](path)
+
+
+def _labels_at(path: Path, format_name: str = "") -> LabelFiles | None:
+    """The files of pictures with boxes: of a folder or archive that would else be taken for class folders, or
+    beside a label file; None where there are no boxes."""
+    if format_name not in ("", "image-folder"):
+        return None
+    if not format_name and (path.name == INDEX_NAME or path.suffix.lower() not in boxes.LABEL_SUFFIXES):
+        return None
+    files = LabelFiles.open(path)
+    return files if boxes.recognizes(files) else None
 
 
 def _format_of_folder(path: Path) -> str:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.data.dataset import Dataset, Split
+from striate.data.dataset import POOL, Dataset, Split
 from striate.errors import InputError
 
 
@@ -70,8 +70,15 @@ def split_dataset(
     | val              | nothing                                                    |
 
     Raises:
-        InputError: the fractions are not fractions, or a split would have no pictures.
+        InputError: the fractions are not fractions, a split would have no pictures, or there are splits and
+            none to train on.
     """
+    if not {"train", POOL} & dataset.splits.keys():
+        raise InputError(
+            f"the data have no train split, only {' and '.join(dataset.splits)}",
+            dataset.source,
+            "add pictures to train on",
+        )
     if "val" in dataset.splits:
         return dataset
     if "test" in dataset.splits:

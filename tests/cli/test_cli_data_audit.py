@@ -45,7 +45,9 @@ def test_json_holds_every_finding(run_cli, faulty):
             {"name": "train/dog/0.png", "split": "train", "class": "dog"},
             {"name": "test/dog/leak.png", "split": "test", "class": "dog"},
         ],
+        "boxes": [],
     }
+    assert result["counted"] == "pictures"
     assert contents(faulty) == before
 
 

@@ -51,9 +51,22 @@ def load(path: Path, files: LabelFiles | None = None, name: str = "") -> Dataset
     """
     files = files or LabelFiles.open(path)
     name = name or format_of(files)
-    annotations = READERS[name](files)
-    sizes = PictureSizes(files)
-    problems = require_trainable(annotations, sizes, str(path), sizes.orientation)
+    return as_dataset(READERS[name](files), PictureSizes(files), str(path), name)
+
+
+def as_dataset(annotations: AnnotationSet, sizes: PictureSizes, source: str, name: str) -> Dataset:
+    """Labels that were read, and perhaps mended, as a data set.
+
+    Args:
+        annotations: of the pictures among the files of ``sizes``.
+        sizes: of these pictures.
+        source: what a person gave as data.
+        name: of the format.
+
+    Raises:
+        InputError: a label cannot be trained on, or no picture can be read.
+    """
+    problems = require_trainable(annotations, sizes, source, sizes.orientation)
     faults = [
         Fault(picture.path, sizes.fault(picture.path))
         for picture in annotations.pictures
@@ -63,20 +76,20 @@ def load(path: Path, files: LabelFiles | None = None, name: str = "") -> Dataset
         [picture for picture in annotations.pictures if sizes.facts(picture.path) is not None]
     )
     if not pictures:
-        raise InputError("none of the labelled pictures can be read", path, "add the pictures")
+        raise InputError("none of the labelled pictures can be read", source, "add the pictures")
     faults += [Fault(picture.path, "it is in no split, while others are") for picture in homeless]
     facts = [sizes.facts(picture.path) for picture in pictures]
     channels = 1 if all(fact is not None and fact.channels == 1 for fact in facts) else 3
     remarks = [f"{problem.place}: {problem.what}" for problem in (*annotations.problems, *problems)]
     return Dataset(
-        name=plain_name(path),
-        source=str(path),
+        name=plain_name(Path(source)),
+        source=source,
         format=name,
         why=f"there are labels as {name} writes them",
         task="detection",
         classes=annotations.classes,
         channels=channels,
-        splits=_splits(annotations, pictures, files.root, channels),
+        splits=_splits(annotations, pictures, sizes.files.root, channels),
         faults=tuple(faults),
         remarks=tuple(remarks),
     )

@@ -1,6 +1,5 @@
 """Writes class folders: split/class/name.ext, or class/name.ext for a set without splits."""
 
-import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from striate.data.dataset import POOL, FolderImages, Images
 from striate.data.formats.image_folder import SPLIT_FOLDERS, natural_order
 from striate.data.write.names import UniqueNames, file_stem, safe_name
 from striate.data.write.pictures import Source, read_file
+from striate.data.write.whole import COPIED, hard_link
 from striate.errors import InputError
 
 
@@ -51,9 +51,7 @@ def write_image_folder(source: Source, folder: Path, link: bool = False) -> list
     if folders != sorted(folders, key=natural_order):
         notes.append("class ids are other than before: an image folder numbers classes in natural order")
     if link and copies:
-        notes.append(
-            f"{copies:,} pictures are copies: hard links lead neither into archives nor to other disks"
-        )
+        notes.append(COPIED.format(copies))
     return notes
 
 
@@ -81,10 +79,4 @@ def _class_folders(source: Source) -> list[str]:
 
 def _link(images: Images, index: int, path: Path) -> bool:
     """Make ``path`` a hard link to a picture's file; whether that could be done."""
-    if not isinstance(images, FolderImages):
-        return False
-    try:
-        os.link((images.root / images.paths[index]).resolve(), path)
-    except OSError:  # another disk, or one that knows no hard links
-        return False
-    return True
+    return isinstance(images, FolderImages) and hard_link(images.root / images.paths[index], path)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from striate.errors import InputError
 
+COPIED = "{:,} pictures are copies: hard links lead neither into archives nor to other disks"
+
 
 def write_whole(out: Path, write: Callable[[Path], list[str]]) -> tuple[list[str], list[int]]:
     """Have ``write`` fill a folder beside ``out``, flush it and rename it.
@@ -51,6 +53,15 @@ def check_place(out: Path, source: Path) -> None:
         raise InputError("there is something already", out, "name a new or empty folder")
     if source.is_dir() and out.is_relative_to(source.resolve()):
         raise InputError("the folder lies inside the data themselves", out, "name one outside")
+
+
+def hard_link(file: Path, place: Path) -> bool:
+    """Make ``place`` a hard link to a file; whether that could be done."""
+    try:
+        os.link(file.resolve(), place)
+    except OSError:  # another disk, or one that knows no hard links
+        return False
+    return True
 
 
 def _flush(files: list[Path]) -> None:
