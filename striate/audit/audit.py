@@ -107,6 +107,7 @@ def _list(source: str | Path, run: Run | None) -> tuple[Inventory, bool]:
     dataset = inventory.dataset
     if run:
         _check_task(run, inventory)
+        _check_tree(run)
     if run is None or dataset is None or dataset.fingerprint() != run.config.data.fingerprint:
         return inventory, False
     settings = run.config.recipe.data
@@ -123,6 +124,14 @@ def _check_task(run: Run, inventory: Inventory) -> None:
             f"the run is for {run.task.name}, the data {'have boxes' if has_boxes else 'have no boxes'}",
             run.path,
             f"name a run of a {'detector or localizer' if has_boxes else 'classifier'}",
+        )
+
+
+def _check_tree(run: Run) -> None:
+    """Raise InputError if a detector's classes are a tree, where names that differ may both be right."""
+    if run.task.name != "classification" and run.predictor.tree:
+        raise InputError(
+            "boxes are not audited by a detector whose classes are a tree", run.path, "name another"
         )
 
 

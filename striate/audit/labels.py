@@ -140,7 +140,11 @@ def _predict(
     place: dict[tuple[str, str], int],
     progress: Callable[[int], None],
 ) -> tuple[Tensor, Tensor, list[int]]:
-    """Probabilities (n, K), labels (n,) and entries of all pictures whose class the run knows."""
+    """Probabilities (n, K), labels (n,) and entries of all pictures whose class the run knows.
+
+    In a tree of classes what lies above or below the label does not dispute it, and has no probability here.
+    """
+    tree = run.predictor.tree
     probs: list[Tensor] = []
     labels: list[int] = []
     indices: list[int] = []
@@ -151,8 +155,16 @@ def _predict(
                 batch.names, own[batch.targets].tolist(), predictions, strict=True
             ):
                 if target >= 0:
-                    probs.append(prediction.probs.float().cpu())
+                    given = prediction.probs.float().cpu()
+                    probs.append(_against(given, target, tree.kin(target)) if tree else given)
                     labels.append(target)
                     indices.append(place[name, picture])
             progress(len(predictions))
     return torch.stack(probs) if probs else torch.empty(0), torch.tensor(labels), indices
+
+
+def _against(probs: Tensor, label: int, kin: Tensor) -> Tensor:
+    """``probs`` (K,) of the label and of what excludes it."""
+    only = probs.masked_fill(kin, 0.0)
+    only[label] = probs[label]
+    return only

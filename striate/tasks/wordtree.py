@@ -77,6 +77,11 @@ class WordTree:
         """int64 (d,): the node ids from the root down to a node."""
         return self.paths[node, : int(self.depths[node]) + 1]
 
+    def kin(self, node: int) -> Tensor:
+        """bool (V,): the nodes on the path to a node and those below it; itself is both."""
+        on_path = torch.zeros(len(self), dtype=torch.bool).index_fill(0, self.path(node), True)
+        return on_path | (self.paths == node).any(1)
+
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Minus the logarithm of the probability of each label, at any level, float32 (N,).
 

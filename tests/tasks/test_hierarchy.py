@@ -1,5 +1,6 @@
 """Classification in a tree: the contract of every task, and a real job with labels at two levels."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from contracts.task_contract import FRAMES, TaskContract
 from torch import Tensor
 
 import striate
+from striate.audit import audit
 from striate.data.dataset import Dataset, Split
 from striate.errors import InputError
 from striate.samples import TreeClassification
@@ -99,6 +101,11 @@ def test_digits_are_told_apart_though_half_of_the_labels_say_even_or_odd_only(
     (tmp_path / "parity.txt").unlink()
     run = striate.load_run(run.path)
     assert run.evaluate("digits", split="all")["metrics"]["accuracy_level1"] > 0.8
+    disputed = [finding for finding in audit("digits", run).findings if finding.kind == "label"]
+    assert len(disputed) < 30  # of 1,797
+    for finding in disputed:
+        ((label,), (seen,)) = re.findall(r"not (\d)", finding.detail), finding.classes
+        assert seen not in ("odd" if int(label) % 2 else "even", label)
     picture, label = striate.load_data("digits").splits["all"][0]
     best, *others = run.predict(picture)
     assert best.path == ("odd" if label % 2 else "even", str(int(label)))

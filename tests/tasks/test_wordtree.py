@@ -87,6 +87,11 @@ def test_loss_of_an_inner_label_trains_the_path_down_to_it_only(tree):
     assert (gradient[0, [ANIMAL, THING, DOG, CAT]] != 0).all()
 
 
+def test_kin_are_all_above_and_below(tree):
+    assert tree.kin(DOG).tolist() == [True, True, True, True, False, False]
+    assert tree.kin(CAT).nonzero()[:, 0].tolist() == [ANIMAL, CAT]
+
+
 def test_loss_is_minus_the_log_probability_and_of_a_flat_tree_the_cross_entropy(tree):
     logits = torch.randn(12, 6, generator=torch.Generator().manual_seed(3))
     labels = torch.arange(12) % 6
