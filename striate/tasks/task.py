@@ -37,8 +37,12 @@ class Task(ABC):
         """The targets of a batch as the loss receives them: boxes in pixels of the network input."""
         return targets
 
-    def inputs(self, images: Tensor, targets: Any) -> tuple[Any, ...]:
-        """What the module is called with in training; some choose what they compute by the targets."""
+    def inputs(self, images: Tensor, targets: Any, seeds: Tensor | None = None) -> tuple[Any, ...]:
+        """What the module is called with in training; some choose what they compute by the targets.
+
+        Args:
+            seeds: int64 (N,), of what is drawn at random for each picture by itself.
+        """
         return (images,)
 
     @abstractmethod
