@@ -16,6 +16,9 @@ from striate.tasks.detection.task import DetectionTask
 from striate.tasks.localization import LocalizationTask
 from striate.tasks.task import Task
 
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (ClassificationTask, LocalizationTask, DetectionTask)
+}
 SETTLED = {"name", "num_classes", "in_channels", "pretrained", "weights", "fresh_head"}
 
 

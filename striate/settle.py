@@ -89,12 +89,23 @@ def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
         changes["model.name"] = DEFAULT_DETECTOR
     if task != "classification" and "fit" not in recipe.input.model_fields_set:
         changes["input.fit"] = "letterbox"
+    check_settings(recipe)
+    if task == "localization":
+        _check_single(dataset)
+    return load_recipe(recipe, changes)
+
+
+def check_settings(recipe: Recipe) -> None:
+    """Find out whether the settings are for the recipe's task.
+
+    Raises:
+        InputError: one is not.
+    """
+    task = recipe.task
     if task != "classification" and recipe.augment.fill == "reflect":
         raise InputError(
             "mirrored borders show objects that have no box", "augment.fill", "take zero, or edge"
         )
-    if task == "localization":
-        _check_single(dataset)
     others = {"classification": OF_CLASSIFICATION, "detection": OF_DETECTION}
     foreign = [setting for owner, settings in others.items() if owner != task for setting in settings]
     foreign += (
@@ -104,7 +115,6 @@ def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
         settings = getattr(recipe, section)
         if getattr(settings, name) != type(settings).model_fields[name].default:
             raise InputError(f"{section}.{name} is not for {task}", "the settings given", "leave it out")
-    return load_recipe(recipe, changes)
 
 
 def _check_single(dataset: Dataset) -> None:

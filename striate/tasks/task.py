@@ -24,10 +24,14 @@ class Task(ABC):
     Attributes:
         name: the word for it on the command line.
         monitor: the metric that tells the best weights; higher is better.
+        loss_between_runs: the measure of an evaluation that decides between runs whose ``monitor`` is equal;
+            lower is better. Accuracies often are, overlaps hardly ever, so a setting that changes what the
+            loss measures matters for the former only.
     """
 
     name: ClassVar[str]
     monitor: ClassVar[str]
+    loss_between_runs: ClassVar[str] = "loss"
 
     def examples(self, count: int) -> Any:
         """Targets of ``count`` black pictures, to try a step with."""
