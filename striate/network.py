@@ -18,6 +18,9 @@ from striate.tasks.localization import LocalizationTask
 from striate.tasks.task import Task
 from striate.tasks.wordtree import WordTree
 
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (ClassificationTask, LocalizationTask, DetectionTask)
+}
 SETTLED = {"name", "num_classes", "classes", "in_channels", "pretrained", "weights", "fresh_head"}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from striate.data.images import decode_image
@@ -17,12 +18,15 @@ from striate.models.catalog import create_model
 from striate.models.imagenet import imagenet_classes
 from striate.models.published import WEIGHTS
 from striate.ops.crop_and_resize import crop_and_resize
+from striate.ops.frames import part_of
 from striate.run_folder import unwritable
 from striate.samples import Batch, Classification, Detections, Frame, Localization
 from striate.tasks.classification import ClassificationTask
 from striate.tasks.task import Task
 from striate.tasks.wordtree import WordTree
 from striate.train.loop import predict_batches
+
+DARKER = 3  # what was not looked at is drawn so many times darker
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,9 @@ class Predictor:
         batch_size: pictures that are computed together.
         mirror: whether each picture's mirror image is looked at too.
         wnids: the K WordNet ids, or none.
-        box_norm: what to look at of each picture, (y1, x1, y2, x2) in 0..1; None is all of it.
+        box_norm: what to look at of each picture, (y1, x1, y2, x2) in 0..1; None is all of it. A classifier
+            gets it stretched to its input, as ``crop_and_resize`` does. Where there are boxes to be found it
+            is cut out at whole pixels and treated as any picture is; they are told in pixels of the whole.
         score: boxes that a detector is less sure of are left out.
         tree: of the classes, where they are its nodes.
     """
@@ -114,8 +120,17 @@ class Predictor:
             raise unwritable(folder, error, "--draw") from None
         for picture, name, prediction in zip(pictures, names, self.predictions(pictures), strict=True):
             image = decode_image(picture, channels=self.preprocessing.channels)
-            drawn = self.task.draw(image, prediction)
+            drawn = self.draw(image, prediction)
             write_atomically(folder / name, lambda path, drawn=drawn: drawn.save(path, "PNG"))  # type: ignore[misc]
+
+    def draw(self, image: Tensor, prediction: Any) -> Image.Image:
+        """The picture uint8 (C, H, W) with its prediction drawn into it; what was not looked at is dark."""
+        if self.box_norm is not None:
+            rows, columns = part_of(self.box_norm, *image.shape[1:])
+            dark = image // DARKER
+            dark[:, rows, columns] = image[:, rows, columns]
+            image = dark
+        return self.task.draw(image, prediction)
 
     def drawing_names(self, pictures: Sequence[Path], folder: Path) -> list[str]:
         """What ``draw_all`` calls the copies.
@@ -153,6 +168,10 @@ class Predictor:
             raise InputError(f"a picture is uint8 (C, H, W), got {kind}", "the tensor", "convert it")
         if self.box_norm is None:
             return self.preprocessing.place(picture)
+        if self.task.name != "classification":
+            rows, columns = part_of(self.box_norm, *picture.shape[1:])
+            placed, frame = self.preprocessing.place(picture[:, rows, columns])
+            return placed, replace(frame, top=rows.start, left=columns.start)
         boxes_norm, first = torch.tensor([self.box_norm]), torch.tensor([0])
         cut = crop_and_resize(picture[None], boxes_norm, first, self.preprocessing.inner_size())[0]
         return replace(self.preprocessing, fit="stretch").place(cut.round().byte())  # only the margin is left

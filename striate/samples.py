@@ -17,18 +17,21 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Frame:
-    """How one picture became network input, so that predictions come back in its own pixels.
+    """How one picture, or a part of it, became network input: predictions come back in the picture's pixels.
 
-    A point (x, y) of the picture lies at ``(x * scale_x + offset_x, y * scale_y + offset_y)`` of the
-    input; both are measured in pixels from the outer corner of the top left pixel.
+    A point (x, y) of the picture lies at ``((x - left) * scale_x + offset_x,
+    (y - top) * scale_y + offset_y)`` of the input; both are measured in pixels from the outer corner of the
+    top left pixel.
     """
 
-    height: int  # of the picture, in pixels
+    height: int  # of the picture, or of the part that is looked at, in pixels
     width: int
     scale_y: float = 1.0
     scale_x: float = 1.0
     offset_y: float = 0.0
     offset_x: float = 0.0
+    top: int = 0  # where the part begins that is looked at, in pixels of the picture
+    left: int = 0
 
 
 class Selection(Sequence[Item]):

@@ -92,23 +92,34 @@ def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
         changes["model.name"] = DEFAULT_DETECTOR
     if task != "classification" and "fit" not in recipe.input.model_fields_set:
         changes["input.fit"] = "letterbox"
+    check_settings(recipe)
+    if task == "localization":
+        _check_single(dataset)
+    if recipe.tree.file or recipe.tree.nodes:
+        changes |= _tree_of(recipe, dataset)
+    return load_recipe(recipe, changes)
+
+
+def check_settings(recipe: Recipe) -> None:
+    """Find out whether the settings are for the recipe's task.
+
+    Raises:
+        InputError: one is not.
+    """
+    task = recipe.task
     if task != "classification" and recipe.augment.fill == "reflect":
         raise InputError(
             "mirrored borders show objects that have no box", "augment.fill", "take zero, or edge"
         )
-    if task == "localization":
-        _check_single(dataset)
     others = {"classification": OF_CLASSIFICATION, "detection": OF_DETECTION}
     foreign = [setting for owner, settings in others.items() if owner != task for setting in settings]
     foreign += (
         [("evaluate", "mirror")] if task == "detection" else []
     )  # boxes of mirror images are not joined
     foreign += [("tree", "file"), ("tree", "nodes")] if task == "localization" else []
-    _refuse(recipe, foreign, task)
+    _refuse(recipe, foreign, str(task))
     if recipe.tree.file or recipe.tree.nodes:
         _refuse(recipe, UNKNOWN_TO_TREES, "a tree of classes")
-        changes |= _tree_of(recipe, dataset)
-    return load_recipe(recipe, changes)
 
 
 def _refuse(recipe: Recipe, settings: Iterable[tuple[str, str]], owner: str) -> None:

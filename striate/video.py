@@ -18,6 +18,7 @@ from typing import Any
 
 from striate.errors import InputError
 from striate.files import UnwrittenError, write_atomically
+from striate.ops.frames import part_of
 from striate.predictor import Predictor
 from striate.run_folder import unwritable
 from striate.video_reading import Footage, TimedPicture
@@ -123,7 +124,7 @@ class _Pass:
             text.write(json.dumps(self._head(), indent=2)[:-2] + ',\n  "frames": [')
             for batch in self._batches():
                 for picture, prediction in zip(batch, self._predict(batch), strict=True):
-                    film.write(self.predictor.task.draw(picture.image, prediction), picture.time)
+                    film.write(self.predictor.draw(picture.image, prediction), picture.time)
                     text.write(",\n    " if self.frames else "\n    ")
                     text.write(json.dumps(self._line(picture, prediction)))
                     self.frames += 1
@@ -159,7 +160,7 @@ class _Pass:
         return predictions
 
     def _head(self) -> dict[str, Any]:
-        facts = {
+        facts: dict[str, Any] = {
             "source": str(self.footage.path),
             "width": self.footage.width,
             "height": self.footage.height,
@@ -168,7 +169,12 @@ class _Pass:
             "task": self.predictor.task.name,
             "classes": self.predictor.classes,
         }
-        return facts | ({"least_score": self.predictor.score} if facts["task"] == "detection" else {})
+        if facts["task"] == "detection":
+            facts["least_score"] = self.predictor.score
+        if box_norm := self.predictor.box_norm:
+            rows, columns = part_of(box_norm, self.footage.height, self.footage.width)
+            facts["looked_at_xyxy"] = [columns.start, rows.start, columns.stop, rows.stop]
+        return facts
 
     def _line(self, picture: TimedPicture, prediction: Any) -> dict[str, Any]:
         facts: dict[str, Any] = {"index": self.frames, "time": picture.time}

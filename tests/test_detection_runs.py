@@ -10,7 +10,8 @@ import striate
 from striate.api import resume
 from striate.data import builtin
 from striate.data.images import save_image
-from striate.errors import InputError, Interrupted
+from striate.errors import InputError, Interrupted, RunError
+from striate.learning_rate import Ramp, find_learning_rate
 from striate.predictor import FoundBox
 
 SMALL = {"train.epochs": 2, "input.size": 64, "train.batch_size": 8, "train.precision": "fp32"}
@@ -70,6 +71,36 @@ def test_a_run_that_is_stopped_and_resumed_equals_one_never_stopped(model, tmp_p
     metrics = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("whole", "run")]
     assert metrics[0] == metrics[1]
     assert resumed.results == whole.results
+
+
+class Losses(Stop):
+    """Remembers the loss of each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def step(self, state, loss) -> None:
+        self.seen.append(loss)
+
+
+@pytest.mark.parametrize(("data", "model"), [("scenes", "faster_rcnn_light"), ("scenes-one", "compact_cnn")])
+def test_a_range_test_sees_what_training_sees(data, model, tmp_path):
+    """At rates so low that nothing is learned: the same pictures, sizes and samples, and so losses."""
+    still = {"optimizer.name": "sgd", "optimizer.lr": 1e-12, "train.epochs": 1, "train.batch_size": 2}
+    own = DETECTORS[model] | EVERYTHING if data == "scenes" else {"model.arguments": {"width": 0.125}}
+    settings = SMALL | own | still
+    trained, tested = Losses(), Losses()
+    striate.train(data, model=model, out=tmp_path / "run", settings=settings, watchers=[trained])
+    with pytest.raises(RunError, match="falls at no learning rate"):
+        find_learning_rate(
+            data,
+            model=model,
+            settings=settings,
+            ramp=Ramp(1e-12, 2e-12, 12),
+            after_step=lambda rate, loss: tested.step(None, loss),
+        )
+    assert len(tested.seen) == 12
+    assert tested.seen == pytest.approx(trained.seen, rel=1e-5)
 
 
 @pytest.fixture(scope="module")

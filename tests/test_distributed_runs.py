@@ -52,6 +52,36 @@ def test_a_run_of_two_is_finished_by_one_two_or_three_with_the_weights_of_one(tm
     assert max(largest.values()) < 1e-5
 
 
+def run_detectors(folder: Path, *options: str) -> dict:
+    """What train/detector_processes.py reports."""
+    command = [sys.executable, PAIRS.with_name("detector_processes.py"), f"--folder={folder}", *options]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=600, env=environment, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def check_detectors(found: dict) -> None:
+    """Two processes reach the weights and metrics of one, and a killed run the same bits."""
+    for model, report in found.items():
+        assert report["faults"] == [], model
+        assert report["weights"] < 1e-5, model
+        assert report["metrics"] < 1e-4, model
+
+
+def test_two_processes_train_detectors_as_one_does_and_go_on_exactly(tmp_path):
+    """The second one samples; what it draws does not depend on how many processes there are."""
+    check_detectors(run_detectors(tmp_path / "two", "yolo_light", "faster_rcnn_light", "--kill-first=1"))
+
+
+@pytest.mark.slow
+def test_detectors_of_two_processes_are_killed_at_every_step_and_go_on_exactly(tmp_path):
+    detectors = ("yolo_light", "faster_rcnn_light", "ssd_light")
+    check_detectors(run_detectors(tmp_path / "all", *detectors, "--kill-first=6", "--kill-others=6"))
+
+
 AUTO = {"model.name": "lenet5", "train.epochs": 1, "train.batch_size": "auto", "train.precision": "fp32"}
 
 

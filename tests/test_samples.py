@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.ops.frames import boxes_in_picture, objects_in_input
+from striate.ops.frames import boxes_in_picture, objects_in_input, part_of
 from striate.samples import Detections, Frame, Objects
 
 
@@ -78,6 +78,7 @@ def test_leaving_objects_out_leaves_their_pictures(counts, seed):
 
 
 FRAMES = [Frame(30, 60, 2.0, 1.5, 4.0, -8.0), Frame(100, 40), Frame(7, 9, 0.5, 3.0, 1.0, 0.25)]
+PART = Frame(30, 60, 2.0, 1.5, 4.0, -8.0, top=100, left=200)
 
 
 def test_boxes_go_into_the_input_and_come_back():
@@ -94,6 +95,30 @@ def test_boxes_go_into_the_input_and_come_back():
 def test_boxes_end_at_the_edge_of_the_picture():
     outside = torch.tensor([[-1000.0, 10, 1000, 1000]])
     assert boxes_in_picture(outside, FRAMES[0]).tolist() == [[0, 3, 60, 30]]
+
+
+def test_boxes_of_a_part_are_those_of_the_part_alone_moved_to_its_place():
+    inputs = torch.tensor([[-0.5, 8.0, 32.5, 44.0], [-1000.0, 10, 1000, 1000]])
+    corner = torch.tensor([200.0, 100, 200, 100])
+    # by hand: (-0.5 + 8) / 1.5 + 200, (8 - 4) / 2 + 100; the second one ends where the part ends
+    assert boxes_in_picture(inputs, PART).tolist() == [[205, 102, 227, 120], [200, 103, 260, 130]]
+    assert torch.equal(boxes_in_picture(inputs, PART), boxes_in_picture(inputs, FRAMES[0]) + corner)
+    objects = Objects.of(boxes_in_picture(inputs, PART)[:1], torch.tensor([0]))
+    assert objects_in_input(objects, [PART]).boxes_xyxy.tolist() == inputs[:1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("box_norm", "rows", "columns"),
+    [
+        ((0.0, 0.0, 1.0, 1.0), (0, 10), (0, 40)),
+        ((0.5, 0.25, 0.75, 0.5), (5, 8), (10, 20)),  # 7.5 rounds to 8
+        ((3 / 10, 7 / 40, 4 / 10, 29 / 40), (3, 4), (7, 29)),
+        ((0.999, 0.0, 1.0, 0.001), (9, 10), (0, 1)),  # never nothing
+        ((0.31, 0.5, 0.32, 0.501), (3, 4), (20, 21)),
+    ],
+)
+def test_a_part_is_cut_at_whole_pixels_and_never_empty(box_norm, rows, columns):
+    assert part_of(box_norm, 10, 40) == (slice(*rows), slice(*columns))
 
 
 def test_detections_surer_than_a_score():

@@ -8,14 +8,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from small_data import contents
 
 pytest.importorskip("optuna", reason="the extra tune is not installed")
 
 import striate
 from striate import api
+from striate.data import builtin
 from striate.errors import InputError, Interrupted, RunError
 from striate.files import read_tensors
+from striate.network import TASKS
 from striate.recipe import Recipe, load_recipe
+from striate.settle import check_settings
 from striate.tune import Choices, Range, Trial, default_space, parse_space, tune
 from striate.tune.proposal import importance, propose
 from striate.tune.record import best_trial, ranked, read_trials
@@ -96,6 +100,23 @@ def test_the_default_space_is_one_that_the_recipe_allows(name):
     assert "loss.label_smoothing" not in default_space(margin)
 
 
+@pytest.mark.parametrize(
+    ("task", "own"),
+    [
+        ("classification", {"augment.rotate", "loss.label_smoothing"}),
+        ("localization", {"augment.rescale", "loss.box_weight"}),
+        ("detection", {"augment.rescale", "augment.mosaic"}),
+    ],
+)
+def test_the_default_space_of_a_task_has_what_is_for_it(task, own):
+    recipe = load_recipe(None, {"task": task})
+    space = default_space(recipe)
+    assert space.keys() == {"optimizer.lr", "optimizer.weight_decay", "augment.shift"} | own
+    for key, part in space.items():
+        for value in (part.low, part.high):
+            check_settings(load_recipe(recipe, {key: value}))
+
+
 def test_own_settings_are_those_that_lie_within_the_space():
     recipe = load_recipe(None, {"optimizer.lr": 0.5, "augment.shift": 0.1})
     space = parse_space([*SPACE, "optimizer.name=sgd,adamw", "input.size=28,32"], recipe)
@@ -160,10 +181,10 @@ def test_importance_names_the_setting_that_decides():
     assert importance([replace(trial, value=0.5) for trial in trials], space) == {}
 
 
-def test_of_equal_trials_the_one_with_the_lower_log_loss_is_best_then_the_first():
+def test_of_equal_trials_the_one_with_the_lower_loss_is_best_then_the_first():
     trials = [
-        replace(finished(1, 0.1, 0.9), log_loss=0.5), replace(finished(2, 0.1, 0.9), log_loss=0.4),
-        replace(finished(3, 0.1, 0.9), log_loss=0.4), finished(4, 0.1, 0.99, state="pruned"),
+        replace(finished(1, 0.1, 0.9), loss=0.5), replace(finished(2, 0.1, 0.9), loss=0.4),
+        replace(finished(3, 0.1, 0.9), loss=0.4), finished(4, 0.1, 0.99, state="pruned"),
         finished(5, 0.1, 0.8),
     ]  # fmt: skip
     assert best_trial(trials).number == 2
@@ -176,6 +197,8 @@ def test_of_equal_trials_the_one_with_the_lower_log_loss_is_best_then_the_first(
 
 class Pretence:
     """Stands in for ``striate.train``: the result is a function of the settings, higher near 0.01.
+
+    Measures by which the task is not judged are 9.
 
     ``faults`` are raised in the trials of those numbers (counted over this object's life), after an epoch.
     """
@@ -193,18 +216,21 @@ class Pretence:
         (out / "recipe.toml").write_text(recipe.to_toml())
         lr = recipe.optimizer.lr
         final = max(0.0, 1 - abs(lr - 0.01) * 10)
+        task = TASKS[recipe.task]
+
+        def measured(value: float) -> dict[str, float]:
+            others = dict.fromkeys(("accuracy", "mean_iou", "map", "loss", "log_loss"), 9.0)
+            return others | {task.monitor: value, task.loss_between_runs: 1 - value}
+
         for watcher in watchers:
             watcher.start(None, recipe.train.epochs, 10, "")
         for epoch in range(1, recipe.train.epochs + 1):
             value = final * epoch / recipe.train.epochs
             for watcher in watchers:
-                watcher.epoch(
-                    {"epoch": epoch, "val": {"accuracy": value, "loss": 9.0, "log_loss": 1 - value}}
-                )
+                watcher.epoch({"epoch": epoch, "val": measured(value)})
             if fault := self.faults.get(len(self.seen)):
                 raise fault
-        results = {"val": {"accuracy": final, "loss": 9.0, "log_loss": 1 - final}, "test": {"accuracy": lr}}
-        return SimpleNamespace(results=results)
+        return SimpleNamespace(results={"val": measured(final), "test": {task.monitor: lr}})
 
 
 @pytest.fixture
@@ -350,6 +376,63 @@ def test_another_study_in_the_same_folder_is_an_input_error(tmp_path, pretend, o
     assert before == {path: path.read_bytes() for path in (tmp_path / "study").rglob("*") if path.is_file()}
 
 
+@pytest.fixture
+def few_scenes(monkeypatch):
+    monkeypatch.setattr(builtin, "SCENES", {"count_train": 8, "count_val": 4, "count_test": 2})
+
+
+@pytest.mark.parametrize(
+    ("data", "task", "monitor"), [("scenes-one", "localization", "mean IoU"), ("scenes", "detection", "mAP")]
+)
+def test_a_study_of_boxes_is_judged_by_its_metric_and_goes_on(
+    tmp_path, pretend, few_scenes, data, task, monitor
+):
+    def study(out: Path, count: int):
+        return tune(data, out=out, trials=count, settings=SHORT)
+
+    pretend()
+    whole = study(tmp_path / "whole", 3)
+    for trial in whole.trials:
+        final = max(0.0, 1 - abs(trial.settings["optimizer.lr"] - 0.01) * 10)
+        assert (trial.value, trial.loss) == (final, 1 - final)
+    assert whole.best.value == max(trial.value for trial in whole.trials)
+    assert f" {monitor} {whole.best.value:.4f} on" in whole.recipe.read_text().splitlines()[0]
+    assert load_recipe(whole.recipe).task == whole.task.name == task
+    pretend({3: KeyboardInterrupt()})
+    with pytest.raises(Interrupted):
+        study(tmp_path / "stopped", 3)
+    pretend()
+    assert without_time(study(tmp_path / "stopped", 3)) == without_time(whole)
+
+
+def test_a_study_of_another_task_is_refused_and_stays_as_it_is(tmp_path, pretend, few_scenes):
+    pretend()
+    options = {"out": tmp_path / "study", "space": SPACE}
+    tune("scenes-one", trials=1, settings=SHORT | {"model.name": "compact_cnn"}, **options)
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"began with recipe model\.name = compact_cnn"):
+        tune("scenes-one", trials=2, settings=SHORT | {"task": "detection"}, **options)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("loss.label_smoothing=0:0.2", "loss.label_smoothing is not for detection"),
+        ("augment.fill=zero,reflect", "mirrored borders"),
+        ("input.size=64,70", "input.size=70: the sides of yolo_light's pictures are multiples of 32"),
+        ("model.name=yolo_light,resnet18", "no detector is called 'resnet18'"),
+    ],
+)
+def test_what_the_task_does_not_allow_is_told_before_anything_runs(tmp_path, pretend, few_scenes, text, said):
+    pretence = pretend()
+    with pytest.raises(InputError, match=said) as caught:
+        tune("scenes", out=tmp_path / "study", space=[text], settings=SHORT)
+    assert text.partition("=")[0] in caught.value.where
+    assert pretence.seen == []
+    assert not (tmp_path / "study").exists()
+
+
 def test_data_that_changed_are_an_input_error(tmp_path, pretend, shapes_folder):
     import shutil
 
@@ -439,6 +522,17 @@ def test_the_best_recipe_trains_the_best_trial_again(tmp_path):
     tensors, others = (read_tensors(path / "model.safetensors")[0] for path in (best, again.path))
     assert all((tensors[name] == others[name]).all() for name in tensors)
     assert striate.load_run(best).evaluate()["metrics"]["accuracy"] == again.results["test"]["accuracy"]
+
+
+def test_trials_of_a_detector_are_compared_by_what_their_runs_measured(tmp_path, few_scenes):
+    tiny = {"backbone": "compact_cnn", "arguments": {"width": 0.125}}
+    quick = {"train.epochs": 1, "train.precision": "fp32", "input.size": 64, "model.arguments": tiny}
+    study = tune("scenes", out=tmp_path / "study", trials=2, settings=quick | {"evaluate.score": 0.0})
+    for trial in study.trials:
+        rows = json.loads((tmp_path / f"study/trial-{trial.number:04d}/results.json").read_text())
+        assert (trial.value, trial.loss) == (rows["results"]["val"]["map"], rows["results"]["val"]["loss"])
+    assert study.trials[0].settings["augment.mosaic"] == 0.0
+    assert study.trials[1].settings["augment.mosaic"] > 0.0
 
 
 def test_a_learning_rate_that_explodes_fails_its_trial_only(tmp_path):

@@ -17,6 +17,7 @@ from striate.cli.train import (
     ModelFlag,
     PretrainedFlag,
     SeedFlag,
+    TaskFlag,
     WeightsFlag,
     given_settings,
 )
@@ -30,6 +31,7 @@ ROWS = 15  # of the table
 def find_lr(
     context: typer.Context,
     data: DataFlag = None,
+    task: TaskFlag = None,
     model: ModelFlag = None,
     pretrained: PretrainedFlag = False,
     weights: WeightsFlag = None,

@@ -30,6 +30,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
+def measured(key: str, value: float) -> str:
+    """A metric that a task monitors: an accuracy as "98.34 %", what is made of overlaps as "0.612"."""
+    return percent(value) if key == "accuracy" else f"{value:.3f}"
+
+
 def headline(metrics: dict[str, float]) -> str:
     """What a person looks at first: "accuracy 98.34 %", or "mAP 0.612, mAP@0.5 0.934"."""
     if "map" in metrics:

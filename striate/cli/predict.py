@@ -36,7 +36,7 @@ def predict(
     crop: Annotated[
         tuple[float, float, float, float] | None,
         typer.Option(
-            help="Look at a box of each picture only: Y1 X1 Y2 X2, each 0..1.", metavar="Y1 X1 Y2 X2"
+            help="Look at a part of each picture only: Y1 X1 Y2 X2, each 0..1.", metavar="Y1 X1 Y2 X2"
         ),
     ] = None,
     draw: Annotated[
@@ -56,6 +56,8 @@ def predict(
 
     Example: striate predict runs/cells blood.jpg --draw drawn --score 0.3
 
+    Example: striate predict runs/cells blood.jpg --draw drawn --crop 0 0.5 1 1
+
     Example: striate predict runs/cells microscope.mp4 --draw drawn
     """
     from striate.cli.predict_video import predict_videos
@@ -74,8 +76,6 @@ def _cropped(predictor: "Predictor", crop: tuple[float, float, float, float] | N
     """The predictor that looks at this box only."""
     if crop is None:
         return predictor
-    if predictor.task.name != "classification":
-        raise InputError("boxes are looked for in whole pictures", "--crop", "leave it out")
     y1, x1, y2, x2 = crop
     if not (0 <= y1 < y2 <= 1 and 0 <= x1 < x2 <= 1):
         raise InputError("the box is not inside the picture", "--crop", "0 <= Y1 < Y2 <= 1, and so for X")

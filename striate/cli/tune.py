@@ -15,6 +15,7 @@ from striate.cli.train import (
     ImageSizeFlag,
     ModelFlag,
     PretrainedFlag,
+    TaskFlag,
     WeightsFlag,
     given_settings,
 )
@@ -30,6 +31,7 @@ SHOWN = 5  # trials
 def tune(
     context: typer.Context,
     data: DataFlag = None,
+    task: TaskFlag = None,
     model: ModelFlag = None,
     pretrained: PretrainedFlag = False,
     weights: WeightsFlag = None,
@@ -51,12 +53,16 @@ def tune(
 ) -> None:
     """Search for better settings: short runs, compared on the validation split.
 
-    Without --space: learning rate, weight decay, label smoothing, shift and
-    rotation. Trials worse than most are stopped early. The same command goes
-    on with a study that was stopped, or that is to have more --trials. The
-    test split has no say. Needs pip install 'striate\\[tune]'.
+    Without --space: learning rate, weight decay, shift; of classifiers also
+    rotation and label smoothing, where there are boxes zoom, and the weight of
+    the box or mosaic. Compared by accuracy, mean IoU or mAP. Trials worse than
+    most are stopped early. The same command goes on with a study that was
+    stopped, or that is to have more --trials. The test split has no say. Needs
+    pip install 'striate\\[tune]'.
 
     Example: striate tune digits --model lenet5 --trials 20 --epochs 5
+
+    Example: striate tune cells --task detection --batch-size 8 --trials 20
     """
     from striate.cli.output import print_json
 
@@ -77,7 +83,7 @@ def _search(
     out: Path | None,
 ) -> "Study":
     from striate import tune as tuning
-    from striate.cli.output import percent
+    from striate.cli.output import measured
     from striate.cli.progress import TrainingProgress, fold
 
     class Progress(TrainingProgress):
@@ -94,10 +100,10 @@ def _search(
             self.remove_bars()
             self.bar = None
 
-        def after_trial(self, trial: "Trial") -> None:
+        def after_trial(self, trial: "Trial", monitor: str) -> None:
             self.remove_bars()
             self.bar = None
-            result = "failed: " + trial.fault if trial.value is None else percent(trial.value)
+            result = "failed: " + trial.fault if trial.value is None else measured(monitor, trial.value)
             pruned = " (pruned)" if trial.state == "pruned" else ""
             names = short_names(trial.settings)
             values = "  ".join(f"{names[key]}={_show(value)}" for key, value in trial.settings.items())
@@ -119,23 +125,24 @@ def _search(
 
 
 def _print(study: "Study") -> None:
-    from striate.cli.output import percent, print_table
-    from striate.report.wording import counted
+    from striate.cli.output import measured, print_table
+    from striate.report.wording import counted, name_in_text
     from striate.tune.record import HISTORY, ranked
 
+    monitor, loss = study.task.monitor, study.task.loss_between_runs
     keys = list(study.best.settings)
     names = short_names(keys)
     rows = [
         (
             str(trial.number),
-            percent(trial.value or 0.0),
-            f"{trial.log_loss:.4f}",
+            measured(monitor, trial.value or 0.0),
+            f"{trial.loss:.4f}",
             *(_show(trial.settings[key]) for key in keys),
         )
         for trial in ranked(study.trials)[:SHOWN]
     ]
     headings = [names[key].replace("_", " ") for key in keys]  # a narrow terminal breaks them at spaces
-    columns = ("trial", "val accuracy", "log loss", *headings)
+    columns = ("trial", f"val {name_in_text(monitor)}", name_in_text(loss), *headings)
     print_table(columns, rows, numbers=range(len(columns)))
     counts = {state: sum(t.state == state for t in study.trials) for state in ("pruned", "failed")}
     others = "".join(f", {count} {state}" for state, count in counts.items() if count)
@@ -153,6 +160,8 @@ def _as_json(study: "Study") -> dict[str, Any]:
     from striate.tune.record import HISTORY
 
     return {
+        "task": study.task.name,
+        "monitor": study.task.monitor,
         "best": asdict(study.best),
         "recipe": str(study.recipe),
         "history": str(study.folder / HISTORY),

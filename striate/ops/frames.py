@@ -1,4 +1,4 @@
-"""Boxes between a picture and the network input that it became.
+"""Boxes between a picture and the network input that it, or a part of it, became.
 
 Shapes: N pictures, T objects of all pictures, D boxes of one picture.
 """
@@ -21,7 +21,10 @@ def objects_in_input(objects: Objects, frames: Sequence[Frame]) -> Objects:
         objects: of N pictures, in pixels of the pictures.
         frames: how the N pictures became input.
     """
-    return objects.moved(objects.boxes_xyxy * _scales(objects, frames) + _offsets(objects, frames))
+    corners = _of_each(objects, [(frame.left, frame.top) for frame in frames])
+    scales = _of_each(objects, [(frame.scale_x, frame.scale_y) for frame in frames])
+    offsets = _of_each(objects, [(frame.offset_x, frame.offset_y) for frame in frames])
+    return objects.moved((objects.boxes_xyxy - corners) * scales + offsets)
 
 
 def cut_objects(objects: Objects, windows_xyxy: Tensor) -> Objects:
@@ -45,18 +48,27 @@ def cut_objects(objects: Objects, windows_xyxy: Tensor) -> Objects:
 
 
 def boxes_in_picture(boxes_xyxy: Tensor, frame: Frame) -> Tensor:
-    """Boxes (D, 4) in pixels of the network input -> float32 (D, 4) in its picture's, cut at its edge."""
+    """Boxes (D, 4) in pixels of the network input -> float32 (D, 4) in its picture's, cut at the edge of it,
+    or of the part that was looked at."""
     scale = boxes_xyxy.new_tensor([frame.scale_x, frame.scale_y] * 2, dtype=torch.float32)
     offset = boxes_xyxy.new_tensor([frame.offset_x, frame.offset_y] * 2, dtype=torch.float32)
     edge = boxes_xyxy.new_tensor([frame.width, frame.height] * 2, dtype=torch.float32)
-    return ((boxes_xyxy.float() - offset) / scale).clamp_min(0).minimum(edge)
+    corner = boxes_xyxy.new_tensor([frame.left, frame.top] * 2, dtype=torch.float32)
+    return ((boxes_xyxy.float() - offset) / scale).clamp_min(0).minimum(edge) + corner
 
 
-def _scales(objects: Objects, frames: Sequence[Frame]) -> Tensor:
-    rows = [(frame.scale_x, frame.scale_y) * 2 for frame in frames]
-    return objects.boxes_xyxy.new_tensor(rows).reshape(-1, 4)[objects.pictures]
+def part_of(box_norm: tuple[float, float, float, float], height: int, width: int) -> tuple[slice, slice]:
+    """The rows and columns of a picture that a box covers, to the nearest whole pixel and at least one.
+
+    Args:
+        box_norm: y1, x1, y2, x2 as fractions of height and width, in 0..1, from the outer corner of the first
+            pixel.
+    """
+    y1, x1, y2, x2 = box_norm
+    top, left = min(round(y1 * height), height - 1), min(round(x1 * width), width - 1)
+    return slice(top, max(round(y2 * height), top + 1)), slice(left, max(round(x2 * width), left + 1))
 
 
-def _offsets(objects: Objects, frames: Sequence[Frame]) -> Tensor:
-    rows = [(frame.offset_x, frame.offset_y) * 2 for frame in frames]
-    return objects.boxes_xyxy.new_tensor(rows).reshape(-1, 4)[objects.pictures]
+def _of_each(objects: Objects, rows: Sequence[tuple[float, float]]) -> Tensor:
+    """For each object, for both corners of its box, the (x, y) that ``rows`` have for its picture: (T, 4)."""
+    return objects.boxes_xyxy.new_tensor([row * 2 for row in rows]).reshape(-1, 4)[objects.pictures]

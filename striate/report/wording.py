@@ -47,6 +47,12 @@ def metric_name(key: str) -> str:
     return METRIC_NAMES.get(key, label(key)) + (f" at level {level}" if level else "")
 
 
+def name_in_text(key: str) -> str:
+    """The name of a metric within a sentence: ``mean_iou`` -> ``mean IoU``, ``map`` -> ``mAP``."""
+    name = metric_name(key)
+    return name[:1].lower() + name[1:]
+
+
 def metric_value(key: str, value: float) -> str:
     """A rate as a percentage, what is made of overlaps with three decimals, any other metric with four."""
     if math.isnan(value):

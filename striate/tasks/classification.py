@@ -37,6 +37,7 @@ class ClassificationTask(Task):
 
     name = "classification"
     monitor = "accuracy"
+    loss_between_runs = "log_loss"  # label smoothing and class weights do not change it
 
     def __init__(
         self,

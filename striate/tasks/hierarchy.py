@@ -27,6 +27,7 @@ class HierarchicalTask(Task):
 
     name = "classification"
     monitor = "accuracy"
+    loss_between_runs = "log_loss"
 
     def __init__(self, tree: WordTree, class_weights: Tensor | None = None) -> None:
         self.tree = tree

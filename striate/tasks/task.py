@@ -24,10 +24,14 @@ class Task(ABC):
     Attributes:
         name: the word for it on the command line.
         monitor: the metric that tells the best weights; higher is better.
+        loss_between_runs: the measure of an evaluation that decides between runs whose ``monitor`` is equal;
+            lower is better. Accuracies often are, overlaps hardly ever, so a setting that changes what the
+            loss measures matters for the former only.
     """
 
     name: ClassVar[str]
     monitor: ClassVar[str]
+    loss_between_runs: ClassVar[str] = "loss"
 
     def examples(self, count: int) -> Any:
         """Targets of ``count`` black pictures, to try a step with."""
@@ -37,8 +41,12 @@ class Task(ABC):
         """The targets of a batch as the loss receives them: boxes in pixels of the network input."""
         return targets
 
-    def inputs(self, images: Tensor, targets: Any) -> tuple[Any, ...]:
-        """What the module is called with in training; some choose what they compute by the targets."""
+    def inputs(self, images: Tensor, targets: Any, seeds: Tensor | None = None) -> tuple[Any, ...]:
+        """What the module is called with in training; some choose what they compute by the targets.
+
+        Args:
+            seeds: int64 (N,), of what is drawn at random for each picture by itself.
+        """
         return (images,)
 
     @abstractmethod

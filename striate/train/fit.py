@@ -175,8 +175,7 @@ def finish_epoch(state: TrainingState, job: Job, settings: StepSettings) -> dict
     better = True  # without validation the last weights are the ones to keep
     if job.validate:
         row["val"] = job.validate(state.judged_model)
-        # Small validation splits tie often; of equal results the lower loss is the surer one.
-        value = [row["val"][job.task.monitor], -row["val"]["loss"]]
+        value = goodness(row["val"][job.task.monitor], row["val"]["loss"])
         better = state.best is None or value > state.best
         state.best = value if better else state.best
     if better:
@@ -187,6 +186,17 @@ def finish_epoch(state: TrainingState, job: Job, settings: StepSettings) -> dict
     state.epoch += 1
     state.batch = 0
     return row
+
+
+def goodness(value: float, loss: float) -> list[float]:
+    """What makes one validation result better than another, to be compared: small validation splits tie
+    often, and of equal results the lower loss is the surer one.
+
+    Args:
+        value: of the task's monitored metric.
+        loss: on the same pictures.
+    """
+    return [value, -loss]
 
 
 def agreed(processes: Processes, *flags: bool) -> list[bool]:

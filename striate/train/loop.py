@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from striate.errors import RunError
 from striate.samples import Batch
 from striate.train.checkpoint import TrainingState
-from striate.train.distributed import Processes, seed_step
+from striate.train.distributed import Processes, picture_seeds, seed_step
 from striate.train.memory import with_smaller_parts
 from striate.train.optimizer import clip_gradients, set_learning_rate
 from striate.train.precision import Precision, autocast
@@ -58,7 +59,7 @@ def train_one_epoch(
         lr = settings.lr * settings.schedule(state.step - state.phase_step)
         set_learning_rate(state.optimizer, lr)
         terms, parts = with_smaller_parts(
-            lambda parts, batch=batch: backward(state, task, batch, prepare, settings.precision, parts),  # type: ignore[misc]
+            partial(backward, state, task, batch, prepare, settings.precision, settings.seed),
             state.model,
             parts=min(state.micro_batches, batch.size // state.processes.size),
             most=len(batch.indices),
@@ -88,9 +89,18 @@ def train_mode(model: torch.nn.Module, frozen: Iterable[torch.nn.Module]) -> Non
 
 
 def backward(
-    state: TrainingState, task: "Task", batch: Batch, prepare: PrepareBoth, precision: Precision, parts: int
+    state: TrainingState,
+    task: "Task",
+    batch: Batch,
+    prepare: PrepareBoth,
+    precision: Precision,
+    seed: int,
+    parts: int,
 ) -> dict[str, float]:
     """Add the gradient of the batch's mean loss, computed in ``parts``, to the parameters' gradients.
+
+    Args:
+        seed: of what is drawn for each picture, such as the regions that a detector learns from.
 
     Returns:
         What this process's pictures add to the batch's mean loss terms and scores.
@@ -98,12 +108,13 @@ def backward(
     images, targets = prepare(batch)
     network = state.network or state.model
     totals: dict[str, float] = {}
-    pairs = zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)
-    for number, (part, part_targets) in enumerate(pairs, start=1):
+    seeds = picture_seeds(seed, state.step, batch.keys)
+    split = [whole.tensor_split(parts) for whole in (images, targets, seeds)]
+    for number, (part, part_targets, part_seeds) in enumerate(zip(*split, strict=True), start=1):
         share = len(part) / batch.size
         with gradients_summed(network, last=number == parts):
             with autocast(precision, images.device):
-                outputs = network(*task.inputs(part, part_targets))
+                outputs = network(*task.inputs(part, part_targets, part_seeds))
             terms = task.loss(outputs, part_targets)
             (terms["loss"] * (state.processes.size * share)).backward()  # processes are averaged
         with torch.no_grad():

@@ -13,6 +13,7 @@ because the right rate may be anywhere within seven powers of ten.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from striate.errors import InputError, RunError
 from striate.samples import Batch
 from striate.train.checkpoint import TrainingState
+from striate.train.distributed import seed_step
 from striate.train.fit import Feed, TrainBatches
 from striate.train.loop import backward, train_mode
 from striate.train.memory import with_smaller_parts
@@ -95,6 +97,7 @@ def range_test(
     precision: Precision,
     clip_value: float | None = None,
     clip_norm: float | None = None,
+    seed: int = 0,
     after_step: Callable[[float, float], None] = lambda rate, loss: None,
 ) -> RangeTest:
     """Train ``state``, which is of no further use, with a learning rate that rises at each step.
@@ -102,6 +105,7 @@ def range_test(
     It ends with the ramp, or when the running average of the loss is four times its best or not finite.
 
     Args:
+        seed: of what is drawn within a step, such as dropout.
         after_step: is told the learning rate and the loss of each step.
 
     Raises:
@@ -112,7 +116,8 @@ def range_test(
     losses: list[float] = []
     rising = Rising()
     for rate, (epoch, batch) in zip(ramp.rates(), endless(feed.loader), strict=False):
-        loss = _backward(state, task, feed, epoch, batch, precision)
+        seed_step(seed, state.step)
+        loss = _backward(state, task, feed, epoch, batch, precision, seed)
         if not math.isfinite(loss):
             break
         rates.append(rate)
@@ -124,6 +129,7 @@ def range_test(
         clip_gradients(state.model.parameters(), clip_value, clip_norm)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
+        state.step += 1
     return judge(rates, losses)
 
 
@@ -137,13 +143,12 @@ def endless(loader: TrainBatches) -> Iterator[tuple[int, Batch]]:
 
 
 def _backward(
-    state: TrainingState, task: "Task", feed: Feed, epoch: int, batch: Batch, precision: Precision
+    state: TrainingState, task: "Task", feed: Feed, epoch: int, batch: Batch, precision: Precision, seed: int
 ) -> float:
     """The gradient of a batch, as in ``train_one_epoch``; its loss."""
 
-    def compute(parts: int) -> dict[str, float]:
-        return backward(state, task, batch, lambda batch: feed.prepare(epoch, batch), precision, parts)
-
+    prepare = partial(feed.prepare, epoch)
+    compute = partial(backward, state, task, batch, prepare, precision, seed)
     most = len(batch.indices)
     terms, state.micro_batches = with_smaller_parts(
         compute, state.model, parts=min(state.micro_batches, most), most=most

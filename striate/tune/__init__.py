@@ -1,6 +1,6 @@
 """Hyper-parameter search: many short runs, each with settings proposed from how the earlier ones went.
 
-space ─► proposal ─► striate.train ─► validation accuracy ─► trials.jsonl ─► next proposal
+space ─► proposal ─► striate.train ─► validation result ─► trials.jsonl ─► next proposal
 """
 
 from striate.tune.record import Trial

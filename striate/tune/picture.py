@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from striate.files import write_atomically
+from striate.report.wording import name_in_text
 from striate.tune.record import Trial
 
 
 def save_history(trials: list[Trial], path: Path, monitor: str) -> None:
-    """Draw validation results over trials as a .png: complete and pruned ones, and the best so far."""
+    """Draw the metric ``monitor`` on the validation split over trials as a .png: of complete and pruned
+    ones, and the best so far."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -23,7 +25,7 @@ def save_history(trials: list[Trial], path: Path, monitor: str) -> None:
         numbers = [trial.number for trial in complete]
         axes.step(numbers, best, where="post", color="tab:orange", label="best so far")
         axes.legend(frameon=False, fontsize="small")
-    axes.set(xlabel="trial", ylabel=f"validation {monitor}")
+    axes.set(xlabel="trial", ylabel=f"validation {name_in_text(monitor)}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=150))

@@ -19,7 +19,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from striate.errors import InputError
 from striate.files import clear_temporaries, write_text
+from striate.report.wording import name_in_text
 from striate.run_folder import RECIPE, WEIGHTS, unwritable
+from striate.train.fit import goodness
 from striate.tune.space import Choices, Space
 
 STUDY, TRIALS, BEST, HISTORY = "study.json", "trials.jsonl", "best.toml", "history.png"
@@ -32,9 +34,9 @@ class Trial:
     Attributes:
         number: from 1.
         settings: the values tried, by dotted name.
-        values: the monitored metric on the validation split after each epoch.
+        values: the task's monitored metric on the validation split after each epoch.
         value: of its best weights; where it was pruned, after its last epoch; None where it failed.
-        log_loss: on the validation split, likewise; of equal values that with the lower one is better.
+        loss: the task's loss between runs on the validation split, likewise.
         fault: why it failed.
     """
 
@@ -43,7 +45,7 @@ class Trial:
     settings: dict[str, Any]
     values: tuple[float, ...] = ()
     value: float | None = None
-    log_loss: float | None = None
+    loss: float | None = None
     seconds: float = 0.0
     fault: str = ""
 
@@ -56,7 +58,7 @@ class StudyFacts:
     space: dict[str, Any]
     fingerprint: str
     format: Literal["striate-study"] = "striate-study"
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
 
 
 def describe_space(space: Space) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def trial_folder(folder: Path, number: int) -> Path:
 
 
 def best_trial(trials: list[Trial]) -> Trial | None:
-    """The complete trial of the highest value; of equal ones that of the lowest log loss, then the first."""
+    """The complete trial of the highest value; of equal ones that of the lowest loss, then the first."""
     complete = [trial for trial in trials if trial.state == "complete"]
     return max(complete, key=_goodness, default=None)
 
@@ -80,10 +82,10 @@ def ranked(trials: list[Trial]) -> list[Trial]:
     return sorted((t for t in trials if t.state == "complete"), key=_goodness, reverse=True)
 
 
-def _goodness(trial: Trial) -> tuple[float, float, int]:
+def _goodness(trial: Trial) -> list[float]:
     assert trial.value is not None
-    assert trial.log_loss is not None
-    return trial.value, -trial.log_loss, -trial.number
+    assert trial.loss is not None
+    return [*goodness(trial.value, trial.loss), -trial.number]
 
 
 @contextmanager
@@ -205,13 +207,14 @@ def tidy(folder: Path, trials: list[Trial]) -> None:
             (run / WEIGHTS).unlink(missing_ok=True)
 
 
-def write_best(folder: Path, trials: list[Trial]) -> None:
-    """best.toml: the recipe of the best trial, with a line that says which it is."""
+def write_best(folder: Path, trials: list[Trial], monitor: str) -> None:
+    """best.toml: the recipe of the best trial, with a line that says which it is, and its ``monitor``."""
     best = best_trial(trials)
     if best is None:
         return
     recipe = (trial_folder(folder, best.number) / RECIPE).read_text(encoding="utf-8")
-    head = f"# Trial {best.number} of {len(trials)}: {best.value:.4f} on the validation split.\n\n"
+    value = f"{name_in_text(monitor)} {best.value:.4f}"
+    head = f"# Trial {best.number} of {len(trials)}: {value} on the validation split.\n\n"
     write_text(folder / BEST, head + recipe)
 
 

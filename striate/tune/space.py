@@ -47,16 +47,27 @@ Space = dict[str, Range | Choices]  # by dotted name of the setting
 
 
 def default_space(recipe: Recipe) -> Space:
-    """What is worth trying first: learning rate, weight decay, label smoothing, strength of augmentation."""
-    name = recipe.optimizer.name
+    """What is worth trying first: learning rate, weight decay, strength of augmentation, and what the task
+    adds.
+
+    Boxes follow a zoom exactly, a rotation only roughly.
+    """
+    name, task = recipe.optimizer.name, recipe.task or "classification"
     space: Space = {
         "optimizer.lr": Range(*RATES[name], log=True),
         "optimizer.weight_decay": Range(*DECAYS[name], log=True),
         "augment.shift": Range(0.0, 0.15),
-        "augment.rotate": Range(0.0, 15.0),
     }
-    if recipe.loss.kind == "cross_entropy":
+    if task == "classification":
+        space["augment.rotate"] = Range(0.0, 15.0)
+    else:
+        space["augment.rescale"] = Range(0.0, 0.5)
+    if task == "classification" and recipe.loss.kind == "cross_entropy" and not recipe.tree.nodes:
         space["loss.label_smoothing"] = Range(0.0, 0.2)
+    elif task == "localization":
+        space["loss.box_weight"] = Range(0.5, 10.0, log=True)
+    elif task == "detection":
+        space["augment.mosaic"] = Range(0.0, 0.5)
     return space
 
 
@@ -91,8 +102,7 @@ def check(key: str, part: Range | Choices, recipe: Recipe) -> Range | Choices:
             where,
             "leave it out of the space, or set it for all trials with --set",
         )
-    values = part.values if isinstance(part, Choices) else (part.low, part.high)
-    for value in values:
+    for value in outermost(part):
         try:
             load_recipe(recipe, {key: value})
         except InputError as error:
@@ -100,6 +110,11 @@ def check(key: str, part: Range | Choices, recipe: Recipe) -> Range | Choices:
     if isinstance(part, Choices) or part.whole or not _only_whole(key, part, recipe):
         return part
     return Range(part.low, part.high, part.log, whole=True)
+
+
+def outermost(part: Range | Choices) -> tuple[Any, ...]:
+    """The bounds of a range, or all choices."""
+    return part.values if isinstance(part, Choices) else (part.low, part.high)
 
 
 def own_settings(space: Space, recipe: Recipe) -> dict[str, Any]:

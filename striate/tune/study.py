@@ -12,24 +12,24 @@ from striate.data.dataset import Dataset
 from striate.data.load import load_data
 from striate.device import choose_device
 from striate.errors import InputError, Interrupted, RunError
+from striate.network import TASKS
 from striate.prepared import Reading, unwatched
-from striate.recipe import Recipe
+from striate.recipe import Recipe, load_recipe
 from striate.run import apply_split
-from striate.settle import check_network, choose_task, resolve_recipe
-from striate.tasks.classification import ClassificationTask
+from striate.settle import check_network, check_settings, choose_task, resolve_recipe
+from striate.tasks.task import Task
 from striate.train.checkpoint import TrainingState
 from striate.train.fit import Watcher
 from striate.tune import record
 from striate.tune.picture import save_history
 from striate.tune.proposal import check_optuna, importance, propose
 from striate.tune.record import StudyFacts, Trial
-from striate.tune.space import Space, check, default_space, own_settings, parse_space
+from striate.tune.space import Space, check, default_space, outermost, own_settings, parse_space
 
 if TYPE_CHECKING:
     import optuna
 
 KILLED = "the process ended before the trial did"
-MONITOR = ClassificationTask.monitor
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,19 @@ class Study:
     """What a study found.
 
     Attributes:
+        task: what the trials train for.
         trials: all that are over, in their order.
         importance: the share of each setting in the spread of results; empty while there are few trials.
     """
 
     folder: Path
+    task: type[Task]
     trials: list[Trial]
     importance: dict[str, float]
 
     @property
     def best(self) -> Trial:
-        """The trial with the best validation result; of equal ones that with the lower log loss.
+        """The trial with the best validation result; of equal ones that with the lower loss.
 
         Raises:
             RunError: there is none: every trial failed.
@@ -79,7 +81,7 @@ def tune(
     trials: int = 20,
     watchers: Sequence[Watcher] = (),
     reading: Reading = unwatched,
-    after_trial: Callable[[Trial], None] = lambda trial: None,
+    after_trial: Callable[[Trial, str], None] = lambda trial, monitor: None,
 ) -> Study:
     """Search for better settings of a recipe: train with different ones, and compare on the validation split.
 
@@ -91,7 +93,7 @@ def tune(
         out: the folder of the study; None makes tune/<data>-<model>.
         space: which settings to try, as ``Space`` or as ``parse_space`` reads them; empty: ``default_space``.
         trials: how many the study shall have, those that failed or were pruned included.
-        after_trial: is told of each trial that is over.
+        after_trial: is told of each trial that is over, and by which metric it is judged.
 
     Raises:
         InputError: what was given cannot be trained on or tried, or the folder holds another study.
@@ -101,13 +103,13 @@ def tune(
     if trials < 1:
         raise InputError(f"a study of {trials} trials finds nothing", "--trials", "take 1 or more")
     recipe = resolve_recipe(data, model, config, settings)
-    parts = _check_space(space, recipe)
+    parts = _read_space(space, recipe)
     choose_device(recipe.train.device)  # to know now what would stop the first trial
     dataset = load_data(recipe.data.source)
     recipe = choose_task(recipe, dataset)
-    if recipe.task != "classification":
-        raise InputError(f"settings for {recipe.task} are not searched for yet", "striate tune", "train it")
+    parts = parts or default_space(recipe)
     _check_data(dataset, recipe)
+    _check_space(dataset, recipe, parts)
     folder = Path(out) if out else Path("tune") / f"{dataset.name}-{recipe.model.name}"
     facts = StudyFacts(recipe.model_dump(mode="json"), record.describe_space(parts), dataset.fingerprint())
     with record.opened(folder, facts) as done:
@@ -116,8 +118,8 @@ def tune(
         while len(done) < trials:
             done.append(search.trial(done))
             search.keep(done)
-            after_trial(done[-1])
-        return Study(folder, done, importance(done, parts))
+            after_trial(done[-1], search.task.monitor)
+        return Study(folder, search.task, done, importance(done, parts))
 
 
 class _Search:
@@ -135,6 +137,7 @@ class _Search:
         self.folder, self.recipe, self.dataset, self.space = folder, recipe, dataset, space
         self.watchers, self.reading = watchers, reading
         self.own = own_settings(space, recipe)
+        self.task = TASKS[recipe.task or "classification"]
 
     def propose(self, done: list[Trial]) -> "tuple[optuna.trial.Trial, dict[str, Any]]":
         return propose(done, self.space, self.own, self.recipe.train.seed)
@@ -143,7 +146,7 @@ class _Search:
         """Train with the next settings."""
         number = len(done) + 1
         proposal, settings = self.propose(done)
-        pruning = Pruning(proposal)
+        pruning = Pruning(proposal, self.task)
         run = record.trial_folder(self.folder, number)
         started = time.monotonic()
         try:
@@ -155,11 +158,11 @@ class _Search:
                 watchers=[*self.watchers, pruning],
                 reading=self.reading,
             ).results["val"]
-            value, log_loss = results[MONITOR], results["log_loss"]
-            trial = Trial(number, "complete", settings, tuple(pruning.values), value, log_loss)
+            value, loss = results[self.task.monitor], results[self.task.loss_between_runs]
+            trial = Trial(number, "complete", settings, tuple(pruning.values), value, loss)
         except PrunedError:
             values = tuple(pruning.values)
-            trial = Trial(number, "pruned", settings, values, values[-1], pruning.log_loss)
+            trial = Trial(number, "pruned", settings, values, values[-1], pruning.loss)
         except RunError as error:
             trial = record.as_failed(number, settings, error.what)
         except (KeyboardInterrupt, Interrupted):
@@ -174,9 +177,9 @@ class _Search:
     def keep(self, done: list[Trial]) -> None:
         """Write down the trials, and give up what no longer serves."""
         record.write_trials(self.folder, done)
-        record.write_best(self.folder, done)
+        record.write_best(self.folder, done, self.task.monitor)
         record.tidy(self.folder, done)
-        save_history(done, self.folder / record.HISTORY, MONITOR)
+        save_history(done, self.folder / record.HISTORY, self.task.monitor)
 
     def clean_up(self, done: list[Trial]) -> None:
         """Put in order what a process left that was killed: a trial it was in has failed."""
@@ -194,11 +197,12 @@ class PrunedError(Exception):
 class Pruning:
     """Watches a trial: reports validation results, and stops it when it is worse than most."""
 
-    def __init__(self, trial: "optuna.trial.Trial") -> None:
+    def __init__(self, trial: "optuna.trial.Trial", task: type[Task]) -> None:
         self.trial = trial
+        self.task = task
         self.epochs = 0
         self.values: list[float] = []
-        self.log_loss = 0.0
+        self.loss = 0.0
 
     def start(self, state: TrainingState, epochs: int, steps_per_epoch: int, note: str) -> None:
         """Remembers which epoch is the last: a trial that is nearly over is not stopped."""
@@ -216,8 +220,8 @@ class Pruning:
         Raises:
             PrunedError: it is not worth going on.
         """
-        self.values.append(row["val"][MONITOR])
-        self.log_loss = row["val"]["log_loss"]
+        self.values.append(row["val"][self.task.monitor])
+        self.loss = row["val"][self.task.loss_between_runs]
         self.trial.report(self.values[-1], row["epoch"])
         if row["epoch"] < self.epochs and self.trial.should_prune():
             raise PrunedError
@@ -231,7 +235,27 @@ def _check_data(dataset: Dataset, recipe: Recipe) -> None:
         )
 
 
-def _check_space(space: Space | Sequence[str], recipe: Recipe) -> Space:
+def _read_space(space: Space | Sequence[str], recipe: Recipe) -> Space:
     if isinstance(space, dict):
         return {key: check(key, part, recipe) for key, part in space.items()}
-    return parse_space(space, recipe) if space else default_space(recipe)
+    return parse_space(space, recipe)
+
+
+def _check_space(dataset: Dataset, recipe: Recipe, space: Space) -> None:
+    """Find out before the first trial whether the task allows what is to be tried, one setting at a time.
+
+    Raises:
+        InputError: it does not, or no such network can be built.
+    """
+    for key, part in space.items():
+        builds = key.split(".")[0] in ("model", "input")
+        for value in outermost(part):
+            tried = load_recipe(recipe, {key: value})
+            try:
+                check_settings(tried)
+                if builds:
+                    check_network(dataset, tried)
+            except InputError as error:
+                raise InputError(
+                    f"{key}={value}: {error.what}", f"the space of {key}", error.what_to_do
+                ) from None

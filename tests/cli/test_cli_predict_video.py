@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,26 @@ def test_score_leaves_out_what_is_less_sure(
     assert scores(middle) == [[score for score in row if score >= middle] for row in every]
 
 
+def test_crop_looks_at_a_part_and_tells_boxes_in_the_whole_picture(
+    run_cli: Any, detector_run: Run, tmp_path: Path
+) -> None:
+    (file,) = write_frames(tmp_path / "pictures", moving_digit(1))
+    half = ("--crop", 0, 0.5, 1, 1)
+    outcome = run_cli(
+        "predict", detector_run.path, file, "--score", 0, *half, "--draw", tmp_path / "drawn", "--json"
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    (entry,) = json.loads(outcome.out)
+    boxes = torch.tensor([found["box_xyxy"] for found in entry["predictions"]])
+    assert len(boxes) == 5
+    assert (boxes[:, 0] >= 32).all()
+    assert (boxes[:, 2] <= 64).all()
+    assert (boxes[:, 3] <= 48).all()
+    by_hand = replace(detector_run.predictor, score=0.0).predictions([moving_digit(1)[0, :, :, 32:]])
+    torch.testing.assert_close(boxes, next(by_hand).boxes_xyxy + torch.tensor([32, 0, 32, 0]))
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == [f"{file.stem}.png"]
+
+
 def test_several_videos_and_folders_have_a_line_each(
     run_cli: Any, detector_run: Run, walk: Path, tmp_path: Path
 ) -> None:
@@ -173,7 +194,7 @@ def test_a_damaged_video_ends_with_exit_code_1_and_what_was_before(
         (["EMPTY", "--draw", "DRAWN"], "no pictures"),
         (["WALK", "--draw", "DRAWN", "--fps", "10"], "--fps"),
         (["PICTURE", "--fps", "10"], "--fps"),
-        (["PICTURE", "--crop", "0", "0", "1", "1"], "--crop"),
+        (["PICTURE", "--crop", "0", "0", "1", "1.1"], "--crop"),
         (["WALK", "WALK", "--draw", "DRAWN"], "both be drawn"),
         (["WALK", "--draw", "TAKEN"], "exists already"),
         (["WALK", "TEXT", "--draw", "DRAWN"], "text.mp4"),

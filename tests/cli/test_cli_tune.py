@@ -57,7 +57,8 @@ def test_json_is_all_that_is_printed(run_cli, tmp_path):
     outcome = run_cli("tune", "digits", *QUICK, "--trials", "2", "--out", tmp_path / "study", "--json")
     assert outcome.code == 0
     result = json.loads(outcome.out)
-    assert result.keys() == {"best", "recipe", "history", "importance", "trials"}
+    assert result.keys() == {"task", "monitor", "best", "recipe", "history", "importance", "trials"}
+    assert (result["task"], result["monitor"]) == ("classification", "accuracy")
     assert [trial["number"] for trial in result["trials"]] == [1, 2]
     assert result["best"] in result["trials"]
     assert result["best"]["settings"].keys() == {"optimizer.lr", "augment.shift"}

@@ -24,9 +24,13 @@ from striate.errors import InputError, ReportedError
 from striate.files import read_tensors, write_tensors
 from striate.layers.synchronized_batch_norm import synchronize_batch_norm
 from striate.recipe import OptimizerSettings, PhaseSettings
+from striate.samples import Batch, Detections, Frame, Objects
+from striate.tasks.detection.rules import Choice, DetectionRules
+from striate.tasks.detection.task import DetectionTask
 from striate.train.checkpoint import TrainingState
 from striate.train.distributed import Processes, join_processes, restarted, seed_step
 from striate.train.ema import ExponentialMovingAverage
+from striate.train.loop import evaluate, predict_batches
 from striate.train.optimizer import build_optimizer, clip_gradients
 from striate.train.replicas import gather_whole, gradients_summed, like, replicate, shard, unfuse
 from striate.train.transfer import next_phase
@@ -311,6 +315,51 @@ def messages(processes: Processes) -> dict[str, Any]:
     }
 
 
+class Told(nn.Module):
+    """A detector that is told in its pictures what it finds: rows of x1, y1, x2, y2, score and class."""
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        return {"rows": pictures[:, 0]}
+
+
+class ToldRules(DetectionRules):
+    """The rows are the boxes; the loss is the mean score."""
+
+    def loss(self, outputs: dict[str, Tensor], objects: Objects) -> dict[str, Tensor]:
+        return {"loss": outputs["rows"][..., 4].mean()}
+
+    def decode(self, outputs: dict[str, Tensor], choice: Choice) -> list[Detections]:
+        return [Detections(rows[:, :4], rows[:, 4], rows[:, 5].long()) for rows in outputs["rows"]]
+
+
+def average_precisions(processes: Processes) -> list[dict[str, float]]:
+    """Loss and metrics of a detector's evaluation by the processes together, and by each alone.
+
+    Eleven pictures with three objects each, found more or less where they are, in batches of 4, 4 and 3.
+    """
+    generator = torch.Generator().manual_seed(2)
+    corners = torch.rand(11, 3, 2, generator=generator) * 20
+    true = torch.cat([corners, corners + 10], dim=2)
+    found = true + torch.randn(11, 3, 4, generator=generator)
+    scores = torch.rand(11, 3, 1, generator=generator).sort(dim=1, descending=True).values
+    labels = torch.arange(3.0).expand(11, 3)[..., None]
+    pictures = torch.cat([found, scores, labels], dim=2)[:, None]  # (11, 1, 3, 6)
+    objects = Objects.of(true.flatten(0, 1), labels.flatten().long(), torch.full((11,), 3))
+    batches = [
+        Batch(pictures[rows], objects[rows], rows, [""] * len(rows), [Frame(32, 32)] * len(rows))
+        for rows in torch.arange(11).split(4)
+    ]
+    task = DetectionTask("abc", ToldRules(), (32, 32), Choice())
+    return [
+        evaluate(
+            predict_batches(Told(), task, batches, lambda batch: batch.images, "fp32", processes=number),
+            task,
+            task.metrics(),
+        )
+        for number in (processes, ALONE)
+    ]
+
+
 def shares(processes: Processes) -> dict[str, Any]:
     """Of parameters and optimizer state that each process holds, and the norm of the gradient."""
     training, alone = Training(processes, norm=False, sharded=True), Training(ALONE, norm=False)
@@ -345,6 +394,7 @@ def laws(folder: Path) -> None:
                 "disagreement": disagreement(processes),
                 "distance from parts": distance_from_parts(processes),
                 "buffers apart": buffers_apart(processes),
+                "average precisions": average_precisions(processes),
             }
             ways = {"plain": {}, "synchronized": {"synchronized": True}, "sharded": {"sharded": True}}
             for way, options in ways.items():

@@ -37,7 +37,12 @@ def free_port() -> int:
 
 
 def start_together(
-    data: Path, settings: dict[str, Any], out: Path, size: int, events: Events | None = None, rank: int = 0
+    data: Path | str,
+    settings: dict[str, Any],
+    out: Path,
+    size: int,
+    events: Events | None = None,
+    rank: int = 0,
 ) -> list[int]:
     """Train ``out``, or go on with it, in ``size`` forks; ``events`` befall process ``rank``.
 

@@ -102,6 +102,13 @@ def test_synchronized_batch_norm_is_batch_norm_of_the_whole_batch(laws, size):
 
 
 @sizes
+def test_a_detector_has_the_average_precision_that_one_process_measures(laws, size):
+    together, alone = laws[size]["average precisions"]
+    assert together == pytest.approx(alone, rel=1e-6)
+    assert 0.2 < alone["map"] < 0.8
+
+
+@sizes
 def test_all_processes_have_the_same_weights_to_the_last_bit(laws, size):
     assert laws[size]["disagreement"] == 0
 

@@ -114,8 +114,8 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(parts, options):
     task = ClassificationTask(CLASSES, **options)
     (batch,) = make_batches([11])  # divided unevenly by all of these
     whole, divided = make_state(), make_state()
-    terms = backward(whole, task, batch, prepare_both, "fp32", 1)
-    parted = backward(divided, task, batch, prepare_both, "fp32", parts)
+    terms = backward(whole, task, batch, prepare_both, "fp32", 0, 1)
+    parted = backward(divided, task, batch, prepare_both, "fp32", 0, parts)
     assert parted == pytest.approx(terms, rel=1e-6)
     for a, b in zip(whole.model.parameters(), divided.model.parameters(), strict=True):
         torch.testing.assert_close(b.grad, a.grad, rtol=1e-5, atol=1e-7)

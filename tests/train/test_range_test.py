@@ -23,7 +23,7 @@ PLAIN = OptimizerSettings(name="sgd", momentum=0.0, weight_decay=0.0)
 class LeastSquares:
     """A task: half the mean squared error."""
 
-    def inputs(self, images: Tensor, targets: Tensor) -> tuple[Tensor]:
+    def inputs(self, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> tuple[Tensor]:
         return (images,)
 
     def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> dict[str, Tensor]:

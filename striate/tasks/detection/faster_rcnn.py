@@ -35,7 +35,7 @@ from striate.ops.roi_align import roi_align
 from striate.samples import Objects
 from striate.tasks.detection.faster_rcnn_loss import OF_ANCHORS, OF_REGIONS, FasterRCNNRules
 from striate.tasks.detection.feature_pyramid import FeaturePyramid
-from striate.tasks.detection.matching import IGNORED, match, sample
+from striate.tasks.detection.matching import IGNORED, draw_lots, match, sample
 from striate.tasks.detection.region_proposals import (
     RATIOS,
     Limits,
@@ -137,7 +137,8 @@ class FasterRCNN(nn.Module):
     """Pictures (N, C, H, W), float -> the outputs that ``FasterRCNNRules`` names.
 
     In training, with the true objects, it samples: of the anchors, and of the proposals and objects, those
-    that the loss is to see. Otherwise it gives all proposals, and the loss sees all.
+    that the loss is to see. Otherwise it gives all proposals, and the loss sees all. What is sampled of a
+    picture follows from its seed, int64 (N,); torch's generator draws the seeds that are not given.
 
     Args:
         backbone: gives the maps.
@@ -159,7 +160,7 @@ class FasterRCNN(nn.Module):
         self.maps = maps
         self.effort = effort
 
-    def forward(self, images: Tensor, objects: Objects | None = None) -> Outputs:
+    def forward(self, images: Tensor, objects: Objects | None = None, seeds: Tensor | None = None) -> Outputs:
         height, width = images.shape[-2:]
         step = self.maps.strides[-1]
         images = F.pad(images, (0, -width % step, 0, -height % step))  # so that every stride divides them
@@ -171,12 +172,18 @@ class FasterRCNN(nn.Module):
         ]
         sampling = self.training and objects is not None
         limits = self.effort.training if sampling else self.effort.evaluation
-        regions, there = propose(logits, deltas, anchors, (height, width), limits)
+        regions, there, origins = propose(logits, deltas, anchors, (height, width), limits)
         every = torch.cat(anchors).expand(len(images), -1, -1)  # (N, A, 4)
         seen = torch.ones(every.shape[:2], dtype=torch.bool, device=every.device)
         if sampling and objects is not None:
-            seen = sample(match(every, objects, OF_ANCHORS), self.effort.anchors, self.effort.anchors // 2)
-            regions, there = self._sampled(regions, there, objects)
+            seeds = torch.randint(2**62, (len(images),)) if seeds is None else seeds
+            counts = every.shape[1], every.shape[1], int(objects.counts.max())
+            of_anchors, of_proposals, of_objects = draw_lots(seeds, counts, every.device)
+            number = self.effort.anchors
+            seen = sample(match(every, objects, OF_ANCHORS), of_anchors, number, number // 2)
+            # By origin, not by rank: rounding may change places with the next one, and nothing else.
+            lots = torch.cat([of_proposals.gather(1, origins), of_objects], dim=1)
+            regions, there = self._sampled(regions, there, objects, lots)
         class_logits, class_deltas = self._look(maps, regions, there)
         return {
             "objectness": torch.cat(logits, dim=1),
@@ -196,17 +203,19 @@ class FasterRCNN(nn.Module):
         maps: list[Tensor] = self.neck([features[name] for name in self.maps.names])
         return maps
 
-    def _sampled(self, proposals: Tensor, there: Tensor, objects: Objects) -> tuple[Tensor, Tensor]:
+    def _sampled(
+        self, proposals: Tensor, there: Tensor, objects: Objects, lots: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Regions (N, P', 4) to learn from, and which are there, of the proposals and the true boxes."""
         known = objects.where(~objects.crowd)
-        boxes = proposals.new_zeros(len(proposals), int(known.counts.max()), 4)
+        boxes = proposals.new_zeros(len(proposals), lots.shape[1] - proposals.shape[1], 4)
         places = torch.arange(len(known.labels), device=boxes.device) - known.starts[known.pictures]
         boxes[known.pictures, places] = known.boxes_xyxy
         filled = torch.arange(boxes.shape[1], device=boxes.device) < known.counts[:, None]
         proposals, there = torch.cat([proposals, boxes], dim=1), torch.cat([there, filled], dim=1)
 
         matches = match(proposals, objects, OF_REGIONS).masked_fill_(~there, IGNORED)
-        chosen = sample(matches, self.effort.regions, self.effort.regions // 4)
+        chosen = sample(matches, lots, self.effort.regions, self.effort.regions // 4)
         first = chosen.long().argsort(dim=1, descending=True, stable=True)[:, : self.effort.regions]
         return proposals.gather(1, first[..., None].expand(-1, -1, 4)), chosen.gather(1, first)
 

@@ -7,6 +7,8 @@ both to move the boxes onto the objects, which only those learn that find one.
 Shapes: N pictures, K classes, A anchors of a picture, P regions of a picture, M boxes of all pictures.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,8 +35,8 @@ class FasterRCNNRules(DetectionRules):
     see; "size" float32 (N, 2), height and width of the input.
     """
 
-    def inputs(self, images: Tensor, objects: Objects) -> tuple[Tensor, Objects]:
-        return images, objects
+    def inputs(self, images: Tensor, objects: Objects, seeds: Tensor | None = None) -> tuple[Any, ...]:
+        return images, objects, seeds
 
     def loss(self, outputs: Outputs, objects: Objects) -> dict[str, Tensor]:
         """Of anchors "objectness" and "proposal_box", of regions "class" and "box", and "loss", their sum.

@@ -9,6 +9,7 @@ what is there. What is between the thresholds is left out of account.
 Shapes: N pictures, A boxes of a picture, T objects of all pictures.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,18 +83,36 @@ def _match_picture(boxes_xyxy: Tensor, objects_xyxy: Tensor, crowd: Tensor, over
     return matches
 
 
-def sample(matches: Tensor, count: int, positives: int) -> Tensor:
-    """Boxes of each picture, drawn at random by torch's generator, for a loss that background would fill.
+def draw_lots(seeds: Tensor, counts: Sequence[int], device: torch.device) -> list[Tensor]:
+    """Uniform numbers for each picture that follow from its seed, whatever pictures are beside it.
+
+    Args:
+        seeds: int64 (N,).
+        counts: how many numbers of a picture, for one use after the other.
+
+    Returns:
+        for each of ``counts`` float32 (N, count), in 0..1.
+    """
+    generator = torch.Generator(device)
+    rows = []
+    for seed in seeds.tolist():
+        generator.manual_seed(seed)
+        rows.append([torch.rand(count, generator=generator, device=device) for count in counts])
+    return [torch.stack(drawn) for drawn in zip(*rows, strict=True)]
+
+
+def sample(matches: Tensor, lots: Tensor, count: int, positives: int) -> Tensor:
+    """Boxes of each picture, those with the largest lots, for a loss that background would fill.
 
     Args:
         matches: int64 (N, A), as from ``match``.
+        lots: float (N, A), at least 0.
         count: how many of a picture; fewer where it has not so many that are not ignored.
         positives: at most so many of them are objects; the rest is background.
 
     Returns:
         bool (N, A): the chosen ones.
     """
-    lots = torch.rand(matches.shape, device=matches.device)
     chosen = _draw(lots, matches >= 0, lots.new_full((len(lots),), positives), count)
     return chosen | _draw(lots, matches == BACKGROUND, count - chosen.sum(dim=1), count)
 

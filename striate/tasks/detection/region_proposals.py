@@ -95,7 +95,7 @@ def propose(
     anchors: Sequence[Tensor],
     size: Sequence[int],
     limits: Limits,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """The proposals of each picture, the surest first; nothing is learned through their places.
 
     Args:
@@ -105,24 +105,31 @@ def propose(
         limits: how many.
 
     Returns:
-        proposals_xyxy float32 (N, P, 4), in pixels, and bool (N, P): which are there; the others are zero.
+        proposals_xyxy float32 (N, P, 4), in pixels; bool (N, P): which are there, the others are zero; and
+        int64 (N, P): the anchor that each was, counted over all maps.
     """
-    boxes, scores, levels = [], [], []
+    boxes, scores, levels, places = [], [], [], []
+    before = 0
     for level, (logit, delta, anchor) in enumerate(zip(logits, deltas, anchors, strict=True)):
         score, place = logit.float().topk(min(limits.candidates, logit.shape[1]), dim=1)
         moved = decode_deltas(delta.gather(1, place[..., None].expand(-1, -1, 4)).float(), anchor[place])
         boxes.append(clip_boxes(moved, size[0], size[1]))
         scores.append(score)
         levels.append(torch.full_like(place[0], level))
+        places.append(before + place)
+        before += len(anchor)
     every, surely, level_of = torch.cat(boxes, dim=1), torch.cat(scores, dim=1), torch.cat(levels)
+    place_of = torch.cat(places, dim=1)
     wide = ((every[..., 2:] - every[..., :2]) >= LEAST_SIDE).all(dim=2)
 
     proposals = every.new_zeros(len(every), limits.proposals, 4)
     there = torch.zeros(proposals.shape[:2], dtype=torch.bool, device=every.device)
+    origins = torch.zeros_like(there, dtype=torch.int64)
     for picture in range(len(every)):
         rows = wide[picture].nonzero().flatten()
         kept = nms_per_class(every[picture, rows], surely[picture, rows], level_of[rows], IOU)
         kept = rows[kept[: limits.proposals]]
         proposals[picture, : len(kept)] = every[picture, kept]
         there[picture, : len(kept)] = True
-    return proposals, there
+        origins[picture, : len(kept)] = place_of[picture, kept]
+    return proposals, there, origins

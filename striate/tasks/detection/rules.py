@@ -36,9 +36,9 @@ class Choice:
 class DetectionRules(ABC):
     """Loss and decoding of one kind of detector."""
 
-    def inputs(self, images: Tensor, objects: Objects) -> tuple[Any, ...]:
+    def inputs(self, images: Tensor, objects: Objects, seeds: Tensor | None = None) -> tuple[Any, ...]:
         """What the network is called with in training: the pictures; a network that samples by the true
-        objects also takes those."""
+        objects also takes those, and a seed for each picture, int64 (N,)."""
         return (images,)
 
     @abstractmethod

@@ -4,6 +4,7 @@ Outputs: each detector's own; its rules say what they mean. Targets: ``Objects``
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from PIL import Image
@@ -59,9 +60,9 @@ class DetectionTask(Task):
         height, width = self.size
         return cut_objects(objects_in_input(targets, frames), torch.tensor([[0, 0, width, height]]))
 
-    def inputs(self, images: Tensor, targets: Objects) -> tuple[Tensor, ...]:
+    def inputs(self, images: Tensor, targets: Objects, seeds: Tensor | None = None) -> tuple[Any, ...]:
         """As the detector's rules say."""
-        return self.rules.inputs(images, targets)
+        return self.rules.inputs(images, targets, seeds)
 
     def loss(self, outputs: Outputs, targets: Objects) -> dict[str, Tensor]:
         """As the detector's rules say; ``targets`` in pixels of the network input."""

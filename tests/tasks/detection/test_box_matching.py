@@ -89,7 +89,7 @@ def test_objects_are_counted_over_all_pictures() -> None:
 def test_samples_are_as_many_as_asked_and_never_ignored_ones() -> None:
     matches = torch.tensor([[0] * 50 + [BACKGROUND] * 50, [0] * 3 + [BACKGROUND] * 97, [IGNORED] * 100])
     matches[:, -10:] = IGNORED
-    chosen = sample(matches, count=32, positives=16)
+    chosen = sample(matches, torch.rand(matches.shape), count=32, positives=16)
     assert (chosen & (matches >= 0)).sum(dim=1).tolist() == [16, 3, 0]
     assert chosen.sum(dim=1).tolist() == [32, 32, 0]
     assert not (chosen & (matches == IGNORED)).any()
@@ -98,5 +98,5 @@ def test_samples_are_as_many_as_asked_and_never_ignored_ones() -> None:
 def test_each_box_is_as_likely_as_any_other_to_be_sampled() -> None:
     torch.manual_seed(0)
     matches = torch.tensor([0] * 8 + [BACKGROUND] * 8).expand(4000, -1)
-    shares = sample(matches, count=8, positives=2).float().mean(dim=0)
+    shares = sample(matches, torch.rand(matches.shape), count=8, positives=2).float().mean(dim=0)
     torch.testing.assert_close(shares, torch.tensor([2 / 8] * 8 + [6 / 8] * 8), rtol=0, atol=0.03)

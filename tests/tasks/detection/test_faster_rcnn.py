@@ -24,6 +24,7 @@ from striate.tasks.detection.faster_rcnn_loss import FasterRCNNRules
 from striate.tasks.detection.key_maps import FASTER_RCNN as KEY_MAP
 from striate.tasks.detection.region_proposals import Limits
 from striate.tasks.detection.rules import Choice
+from striate.train.distributed import picture_seeds
 
 K = 90
 HEIGHT, WIDTH = 180, 220  # neither is a multiple of the largest stride
@@ -282,6 +283,21 @@ def test_samples_repeat_with_torchs_generator_and_differ_without() -> None:
     assert not torch.equal(first["anchors_seen"], other["anchors_seen"])
     assert not torch.equal(first["proposals"], other["proposals"])
     assert first["proposals_seen"].sum(dim=1).tolist() == [64] * len(images)
+
+
+def test_what_is_sampled_of_a_picture_follows_from_its_seed_whatever_is_beside_it() -> None:
+    model, _ = light()
+    model.train().backbone.eval()  # batch normalization of each picture by itself
+    images, objects = draw_squares()
+    seeds = picture_seeds(0, 1, torch.arange(len(images)))
+    whole = model(images, objects, seeds)
+    groups = [(part.tensor_split(3)) for part in (images, objects, seeds)]
+    parts = [model(*group) for group in zip(*groups, strict=True)]
+    for name in ("anchors_seen", "proposals", "proposals_seen"):
+        assert torch.equal(torch.cat([part[name] for part in parts]), whole[name]), name
+    other = model(images, objects, picture_seeds(0, 2, torch.arange(len(images))))
+    assert not torch.equal(whole["anchors_seen"], other["anchors_seen"])
+    assert len(set(map(tuple, whole["anchors_seen"].tolist()))) == len(images)
 
 
 @pytest.mark.parametrize(
