@@ -13,7 +13,8 @@ from striate.tasks.classification import ClassificationTask
 from striate.tasks.detection.catalog import create_detector, detector_facts
 from striate.tasks.detection.rules import Choice
 from striate.tasks.detection.task import DetectionTask
-from striate.tasks.localization import LocalizationTask
+from striate.tasks.localization.sparse import SparseLocalizationTask
+from striate.tasks.localization.task import LocalizationTask
 from striate.tasks.task import Task
 
 SETTLED = {"name", "num_classes", "in_channels", "pretrained", "weights", "fresh_head"}
@@ -62,7 +63,8 @@ def build(
     )
     task: Task
     if recipe.task == "localization":
-        task = LocalizationTask(classes, size, recipe.loss.box, recipe.loss.box_weight)
+        kind = SparseLocalizationTask if recipe.loss.objectness else LocalizationTask
+        task = kind(classes, size, recipe.loss.box, recipe.loss.box_weight)
     else:
         task = ClassificationTask(classes, recipe.loss.label_smoothing, class_weights, recipe.loss.kind)
     return task.build(backbone, classes), task

@@ -168,7 +168,7 @@ class _Pass:
             "task": self.predictor.task.name,
             "classes": self.predictor.classes,
         }
-        return facts | ({"least_score": self.predictor.score} if facts["task"] == "detection" else {})
+        return facts | ({"least_score": self.predictor.score} if self.predictor.task.may_find_nothing else {})
 
     def _line(self, picture: TimedPicture, prediction: Any) -> dict[str, Any]:
         facts: dict[str, Any] = {"index": self.frames, "time": picture.time}

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from striate.metrics.metric import Metric
+from striate.ops.frames import LEAST_VISIBLE
 from striate.samples import Frame
 
 Outputs = dict[str, Tensor]  # what a task's module returns; each task documents its keys
@@ -24,10 +25,14 @@ class Task(ABC):
     Attributes:
         name: the word for it on the command line.
         monitor: the metric that tells the best weights; higher is better.
+        least_visible: of an object's box; one of which augmentation leaves less in sight becomes a crowd.
+        may_find_nothing: whether it may find nothing in a picture: its boxes have scores to be chosen by.
     """
 
     name: ClassVar[str]
     monitor: ClassVar[str]
+    least_visible: ClassVar[float] = LEAST_VISIBLE
+    may_find_nothing: ClassVar[bool] = False
 
     def examples(self, count: int) -> Any:
         """Targets of ``count`` black pictures, to try a step with."""

@@ -30,6 +30,7 @@ class DetectionTask(Task):
 
     name = "detection"
     monitor = "map"
+    may_find_nothing = True
 
     def __init__(
         self, classes: Sequence[str], rules: DetectionRules, size: tuple[int, int], choice: Choice
