@@ -1,7 +1,6 @@
 """Localization: the contract of every task, its four numbers by hand, and that it learns."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,15 +113,6 @@ def test_pictures_without_an_object_teach_nothing_without_objectness() -> None:
     assert all(score.item() == 0 for score in task.scores(outputs, nothing).values())
 
 
-def test_what_augmentation_has_cut_too_far_is_not_learned() -> None:
-    objects = Objects.of(CORNERS[:2], torch.tensor([0, 1]), ones(2))
-    outputs, task = outputs_for(CORNERS[1:], torch.randn(2, 3)), LocalizationTask("abc", SIZE)
-    cut = replace(objects, crowd=torch.tensor([True, False]))
-    alone = task.loss(outputs, objects.where(torch.tensor([False, True])))
-    assert task.loss(outputs, cut) == alone
-    assert task.scores(outputs, cut) == task.scores(outputs, objects.where(torch.tensor([False, True])))
-
-
 @pytest.mark.parametrize("kind", ["mse", "iou", "giou", "diou", "ciou"])
 def test_a_box_without_area_still_learns(kind: str) -> None:
     point = torch.tensor([[0.5, 0.5, 0.0, 0.0]], requires_grad=True)
@@ -202,11 +192,6 @@ def test_objects_are_learned_whole_unless_too_little_of_them_is_in_the_input() -
     inside = LocalizationTask("abc", SIZE).in_input(objects, [Frame(32, 60, offset_x=-20)] * 2)
     assert inside.boxes_xyxy.tolist() == [[-20, 0, 20, 9]]
     assert inside.counts.tolist() == [1, 0]
-
-
-def test_a_region_of_many_objects_is_an_object_like_any_other() -> None:
-    crowd = replace(Objects.of(CORNERS[:1], torch.tensor([0])), crowd=torch.tensor([True]))
-    assert LocalizationTask("abc", SIZE).in_input(crowd, [Frame(32, 32)]).crowd.tolist() == [False]
 
 
 def test_its_examples_are_one_object_in_the_middle_of_each_picture() -> None:

@@ -89,6 +89,11 @@ def test_an_object_must_be_nearly_whole_in_the_input(width: int, counts: list[in
     assert inside.counts.tolist() == counts
 
 
+def test_a_region_of_many_objects_is_an_object_like_any_other() -> None:
+    crowd = replace(objects_of([1]), crowd=torch.tensor([True]))
+    assert SparseLocalizationTask("abc", SIZE).in_input(crowd, [Frame(32, 32)]).crowd.tolist() == [False]
+
+
 def test_a_shifted_picture_shows_an_object_while_nearly_all_of_it_is_in_sight() -> None:
     """By the shift that really happened: the object is a bright square of 20 pixels at the left border."""
     task = SparseLocalizationTask("abc", SIZE)

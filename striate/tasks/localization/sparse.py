@@ -14,7 +14,9 @@ its most probable class; the score is the objectness.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
@@ -24,7 +26,7 @@ from striate.models.backbone import Backbone
 from striate.ops.frames import NEARLY_WHOLE
 from striate.samples import Detections, Frame, Objects
 from striate.tasks.drawing import draw_boxes
-from striate.tasks.localization.task import LocalizationTask, Localizer, in_sight
+from striate.tasks.localization.task import LocalizationTask, Localizer
 from striate.tasks.task import Outputs
 
 
@@ -42,17 +44,24 @@ class SparseLocalizationTask(LocalizationTask):
         """The backbone with a box head that has a unit for objectness."""
         return Localizer(backbone, objectness=True)
 
+    def in_input(self, targets: Objects, frames: Sequence[Frame]) -> Objects:
+        """As in localization; none is a crowd any more: augmentation calls so what it has cut too far."""
+        inside = super().in_input(targets, frames)
+        return replace(inside, crowd=torch.zeros_like(inside.crowd))
+
     def loss(self, outputs: Outputs, targets: Objects) -> dict[str, Tensor]:
         """Means over the pictures: {"loss": (), "class": (), "box": (), "objectness": ()}."""
-        terms = super().loss(outputs, targets)
-        there = (in_sight(targets).counts > 0).float()
+        shown = targets.where(~targets.crowd)
+        terms = super().loss(outputs, shown)
+        there = (shown.counts > 0).float()
         objectness = F.binary_cross_entropy_with_logits(outputs["objectness_logits"].float(), there)
         return terms | {"objectness": objectness, "loss": terms["loss"] + objectness}
 
     def scores(self, outputs: Outputs, targets: Objects) -> dict[str, Tensor]:
         """{"objectness_accuracy": ()}, a mean over the pictures; a batch need not have an object for more."""
         said = outputs["objectness_logits"].float().sigmoid() >= SURE
-        return {"objectness_accuracy": (said == (in_sight(targets).counts > 0)).double().mean()}
+        there = targets.where(~targets.crowd).counts > 0
+        return {"objectness_accuracy": (said == there).double().mean()}
 
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Detections]:
         """One ``Detections`` per picture, of one box, which lies within the picture."""

@@ -16,7 +16,6 @@ Shapes: N pictures, T true objects of all pictures, C channels, H and W height a
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -99,16 +98,14 @@ class LocalizationTask(Task):
 
     def in_input(self, targets: Objects, frames: Sequence[Frame]) -> Objects:
         """The objects at their places in the network input, whole, also where they reach over its edge;
-        without those of which too little is in it to be learned. None is a crowd: that word is left for
-        those that augmentation cuts too far."""
+        without those of which too little is in it to be learned."""
         moved = objects_in_input(targets, frames)
         seen = box_area(clip_boxes(moved.boxes_xyxy, *self.size))
-        one_object = replace(moved, crowd=torch.zeros_like(moved.crowd))
-        return one_object.where(seen >= self.least_visible * box_area(moved.boxes_xyxy))
+        return moved.where(seen >= self.least_visible * box_area(moved.boxes_xyxy))
 
     def loss(self, outputs: Outputs, targets: Objects) -> dict[str, Tensor]:
         """Means over the pictures: {"loss": (), "class": (), "box": ()}."""
-        number, targets = max(1, len(targets)), in_sight(targets)
+        number = max(1, len(targets))
         logits = outputs["logits"].float()[targets.pictures]  # (T, K)
         terms = {
             "class": F.cross_entropy(logits, targets.labels, reduction="sum") / number,
@@ -126,7 +123,6 @@ class LocalizationTask(Task):
 
     def scores(self, outputs: Outputs, targets: Objects) -> dict[str, Tensor]:
         """Of the batch's objects: {"accuracy": (), "mean_iou": ()}; 0 where there are none."""
-        targets = in_sight(targets)
         found = decode_boxes(outputs["boxes_norm"].float()[targets.pictures], *self.size)
         right = outputs["logits"][targets.pictures].argmax(1) == targets.labels
         number = max(1, len(targets.labels))
@@ -165,8 +161,3 @@ class LocalizationTask(Task):
         score, label = prediction.probs.max(0)
         found = Detections(prediction.box_xyxy[None], score[None], label[None])
         return draw_boxes(image, found, self.classes, target)
-
-
-def in_sight(targets: Objects) -> Objects:
-    """The objects without those that augmentation has moved or cut out of sight but for a rest."""
-    return targets.where(~targets.crowd)
