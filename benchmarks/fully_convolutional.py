@@ -66,7 +66,7 @@ def build(side: str, network: str):
     from striate.models.catalog import create_model
     from striate.tasks.detection.fully_convolutional import fully_convolutional
     from striate.tasks.detection.sliding_window import SlidingWindow
-    from striate.tasks.localization import Localizer
+    from striate.tasks.localization.task import Localizer
 
     torch.manual_seed(0)
     backbone = patches(num_classes=5) if network == "patches" else create_model(network, num_classes=5)

@@ -49,7 +49,8 @@ def phase_feed(
     phase = choose_phases(recipe.train, recipe.optimizer.lr)[state.phase]
     pictures, seed = prepared.pictures["train"], recipe.train.seed
     device = next(state.model.parameters()).device
-    changes = Changes(recipe.augment, seed, len(prepared.dataset.classes), task.in_input)
+    num_classes = len(prepared.dataset.classes)
+    changes = Changes(recipe.augment, seed, num_classes, task.in_input, task.least_visible)
     is_plain = not (phase.augment and changes.is_on)
     order = BalancedOrder(pictures.targets, seed) if recipe.data.sampling == "balanced" else None
     state.network = None

@@ -20,6 +20,7 @@ from striate.report.wording import (
     label,
     metric_name,
     metric_value,
+    objectness_in_words,
     percent,
     plain,
     results_table,
@@ -200,10 +201,13 @@ def _limits(facts: ReportFacts) -> str:
             f"The weakest class on the {split} split is {_text(name)}: F1 {percent(f1)}, precision "
             f"{percent(precision)}, recall {percent(recall)} on {counted(support, 'picture')}."
         )
+    measured = facts.results.get(facts.results_split, {})
+    if "objectness_accuracy" in measured:
+        limits.append(objectness_in_words(measured))
     if facts.boxes:
         limits += _place_limits(facts.boxes, facts.classes)
     limits += _confusion_limits(facts)
-    error = facts.results.get(facts.results_split, {}).get("calibration_error")
+    error = measured.get("calibration_error")
     if error is not None:
         limits.append(
             f"Its confidence and its accuracy differ by {percent(error)} on average (calibration error)."

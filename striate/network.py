@@ -14,7 +14,8 @@ from striate.tasks.detection.catalog import create_detector, detector_facts, lea
 from striate.tasks.detection.rules import Choice
 from striate.tasks.detection.task import DetectionTask
 from striate.tasks.hierarchy import HierarchicalTask
-from striate.tasks.localization import LocalizationTask
+from striate.tasks.localization.sparse import SparseLocalizationTask
+from striate.tasks.localization.task import LocalizationTask
 from striate.tasks.task import Task
 from striate.tasks.wordtree import WordTree
 
@@ -67,7 +68,8 @@ def build(
     )
     task: Task
     if recipe.task == "localization":
-        task = LocalizationTask(classes, size, recipe.loss.box, recipe.loss.box_weight)
+        kind = SparseLocalizationTask if recipe.loss.objectness else LocalizationTask
+        task = kind(classes, size, recipe.loss.box, recipe.loss.box_weight)
     elif tree:
         task = HierarchicalTask(tree, class_weights)
     else:

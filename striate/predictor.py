@@ -73,7 +73,7 @@ class Predictor:
         box_norm: what to look at of each picture, (y1, x1, y2, x2) in 0..1; None is all of it. A classifier
             gets it stretched to its input, as ``crop_and_resize`` does. Where there are boxes to be found it
             is cut out at whole pixels and treated as any picture is; they are told in pixels of the whole.
-        score: boxes that a detector is less sure of are left out.
+        score: boxes that a detector, or a localizer with objectness, is less sure of are left out.
         tree: of the classes, where they are its nodes.
     """
 
@@ -106,8 +106,13 @@ class Predictor:
         """``predict`` for several pictures, computed in batches; they may be of different sizes."""
         return [self.named(prediction, count) for prediction in self.predictions(pictures)]
 
-    def draw_all(self, pictures: Sequence[Path], folder: Path) -> None:
+    def draw_all(self, pictures: Sequence[Path], folder: Path, predictions: Iterable[Any] = ()) -> None:
         """Write a copy of each picture, with its prediction drawn into it, as PNG into ``folder``.
+
+        Args:
+            pictures: files.
+            folder: made if absent.
+            predictions: what ``predictions`` gave for them; if left out it is asked.
 
         Raises:
             InputError: two pictures have the same name, a file of that name is there already, or the
@@ -118,7 +123,8 @@ class Predictor:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(folder, error, "--draw") from None
-        for picture, name, prediction in zip(pictures, names, self.predictions(pictures), strict=True):
+        found = predictions or self.predictions(pictures)
+        for picture, name, prediction in zip(pictures, names, found, strict=True):
             image = decode_image(picture, channels=self.preprocessing.channels)
             drawn = self.draw(image, prediction)
             write_atomically(folder / name, lambda path, drawn=drawn: drawn.save(path, "PNG"))  # type: ignore[misc]
@@ -163,9 +169,7 @@ class Predictor:
                 return self.place(pixels)
             except InputError as error:
                 raise InputError(error.what, picture, error.what_to_do) from None
-        if picture.dtype != torch.uint8 or picture.ndim != 3:
-            kind = f"{picture.dtype} {tuple(picture.shape)}".removeprefix("torch.")
-            raise InputError(f"a picture is uint8 (C, H, W), got {kind}", "the tensor", "convert it")
+        check_pixels(picture)
         if self.box_norm is None:
             return self.preprocessing.place(picture)
         if self.task.name != "classification":
@@ -213,6 +217,13 @@ class Predictor:
                 for prediction in predictions:
                     is_many = isinstance(prediction, Detections)
                     yield prediction.surer_than(self.score) if is_many else prediction
+
+
+def check_pixels(picture: Tensor) -> None:
+    """Raise InputError if the tensor is not uint8 (C, H, W)."""
+    if picture.dtype != torch.uint8 or picture.ndim != 3:
+        kind = f"{picture.dtype} {tuple(picture.shape)}".removeprefix("torch.")
+        raise InputError(f"a picture is uint8 (C, H, W), got {kind}", "the tensor", "convert it")
 
 
 def load_pretrained(name: str, device: str = "auto", weights: Path | None = None) -> Predictor:

@@ -132,6 +132,7 @@ class LossSettings(Section):
     class_weights: Literal["none", "balanced"] | tuple[NonNegative, ...] = "none"
     box: Literal["mse", "iou", "giou", "diou", "ciou"] = "giou"  # localization: beside mse, all but mse
     box_weight: Positive = 2.0  # localization: against the cross-entropy
+    objectness: bool = False  # localization: pictures may show no object, and it learns to tell
 
     @model_validator(mode="after")
     def _check_smoothing(self) -> Self:

@@ -41,6 +41,7 @@ OF_CLASSIFICATION = (
     ("loss", "label_smoothing"),
     ("loss", "class_weights"),
 )
+OF_LOCALIZATION = (("loss", "objectness"),)
 OF_DETECTION = (("augment", "box_crop"), ("augment", "expand"), ("augment", "mosaic"), ("augment", "sizes"))
 
 
@@ -94,7 +95,7 @@ def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
         changes["input.fit"] = "letterbox"
     check_settings(recipe)
     if task == "localization":
-        _check_single(dataset)
+        _check_single(dataset, recipe.loss.objectness)
     if recipe.tree.file or recipe.tree.nodes:
         changes |= _tree_of(recipe, dataset)
     return load_recipe(recipe, changes)
@@ -111,7 +112,11 @@ def check_settings(recipe: Recipe) -> None:
         raise InputError(
             "mirrored borders show objects that have no box", "augment.fill", "take zero, or edge"
         )
-    others = {"classification": OF_CLASSIFICATION, "detection": OF_DETECTION}
+    others = {
+        "classification": OF_CLASSIFICATION,
+        "localization": OF_LOCALIZATION,
+        "detection": OF_DETECTION,
+    }
     foreign = [setting for owner, settings in others.items() if owner != task for setting in settings]
     foreign += (
         [("evaluate", "mirror")] if task == "detection" else []
@@ -151,18 +156,24 @@ def _tree_of(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     return changes
 
 
-def _check_single(dataset: Dataset) -> None:
-    """Raise InputError if a picture has not exactly one object."""
+def _check_single(dataset: Dataset, objectness: bool) -> None:
+    """Raise InputError if a picture has not exactly one object, or with objectness more than one."""
+    allowed = "at most one box" if objectness else "one box"
     for split in dataset.splits.values():
         assert split.objects is not None
-        wrong = (split.objects.counts != 1).nonzero()[:, 0].tolist()
+        counts = split.objects.counts
+        wrong = (counts > 1 if objectness else counts != 1).nonzero()[:, 0].tolist()
         if wrong:
-            count = int(split.objects.counts[wrong[0]])
-            more = f", and {len(wrong) - 1} more pictures have not one" if len(wrong) > 1 else ""
+            count = int(counts[wrong[0]])
+            more = f", and {len(wrong) - 1} more pictures have not {allowed}" if len(wrong) > 1 else ""
+            advice = "--task detection finds any number"
+            if not (objectness or bool((counts > 1).any())):
+                advice = f"--set loss.objectness=true learns from pictures without an object, {advice}"
             raise InputError(
-                f"localization wants one box in each picture, this one has {count}{more}",
+                f"localization{' with objectness' if objectness else ''} wants {allowed} in each picture, "
+                f"this one has {count}{more}",
                 split.images.name(wrong[0]),
-                "--task detection finds any number",
+                advice,
             )
 
 

@@ -169,7 +169,7 @@ class _Pass:
             "task": self.predictor.task.name,
             "classes": self.predictor.classes,
         }
-        if facts["task"] == "detection":
+        if self.predictor.task.may_find_nothing:
             facts["least_score"] = self.predictor.score
         if box_norm := self.predictor.box_norm:
             rows, columns = part_of(box_norm, self.footage.height, self.footage.width)

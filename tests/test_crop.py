@@ -17,7 +17,7 @@ from striate.samples import Detections, Localization, Objects
 from striate.tasks.detection.catalog import create_detector
 from striate.tasks.detection.rules import Choice, DetectionRules
 from striate.tasks.detection.task import DetectionTask
-from striate.tasks.localization import LocalizationTask
+from striate.tasks.localization.task import LocalizationTask
 from striate.tasks.task import Task
 from striate.video import predict_video
 from striate.video_reading import open_footage

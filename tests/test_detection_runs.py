@@ -146,9 +146,29 @@ def test_the_same_boxes_in_other_classes_order_give_the_same_numbers(run):
     assert run.evaluate(other, "test")["metrics"] == pytest.approx(run.results["test"])
 
 
-def test_localization_wants_one_box_in_each_picture(tmp_path):
-    with pytest.raises(InputError, match="localization wants one box in each picture, this one has"):
-        striate.train("scenes", out=tmp_path / "run", settings={"task": "localization"})
+@pytest.mark.parametrize(
+    ("data", "objectness", "what", "advice"),
+    [
+        ("scenes", False, "wants one box in each picture, this one has", "--task detection finds any number"),
+        (
+            "scenes",
+            True,
+            "with objectness wants at most one box in each",
+            "--task detection finds any number",
+        ),
+        (
+            "scenes-windows",
+            False,
+            "this one has 0, and .* more pictures have not one box",
+            "loss.objectness=true",
+        ),
+    ],
+)
+def test_localization_says_how_many_boxes_it_wants(data, objectness, what, advice, tmp_path):
+    settings = {"task": "localization", "loss.objectness": objectness}
+    with pytest.raises(InputError, match=what) as caught:
+        striate.train(data, out=tmp_path / "run", settings=settings)
+    assert advice in caught.value.what_to_do
     assert not (tmp_path / "run").exists()
 
 
@@ -157,6 +177,7 @@ def test_localization_wants_one_box_in_each_picture(tmp_path):
     [
         ({"task": "classification"}, "the data have boxes: they are not for classification"),
         ({"augment.mixup": 0.2}, "augment.mixup is not for detection"),
+        ({"loss.objectness": True}, "loss.objectness is not for detection"),
         ({"input.size": 70}, "multiples of 32"),
         ({"model.name": "resnet18"}, "no detector is called 'resnet18'"),
         ({"model.arguments": {"colour": 1}}, "yolo_light takes no argument colour"),
@@ -211,3 +232,19 @@ def test_localization_from_data_to_predictions(tmp_path):
     assert isinstance(best, FoundBox)
     assert len(others) == 2
     assert all(other.box_xyxy == best.box_xyxy for other in others)
+
+
+def test_localization_where_there_may_be_nothing_from_data_to_predictions(tmp_path):
+    settings = SMALL | {"model.arguments": {"width": 0.125}, "input.size": 32, "loss.objectness": True}
+    run = striate.train("scenes-windows", model="compact_cnn", out=tmp_path / "run", settings=settings)
+    assert {"mean_iou", "accuracy", "objectness_ap", "map", "loss"} <= run.results["test"].keys()
+    again = striate.load_run(run.path, "cpu")
+    assert again.evaluate()["metrics"] == pytest.approx(run.results["test"])
+    report, card = ((run.path / name).read_text() for name in ("report.html", "README.md"))
+    for page in (report, card):
+        assert "of the pictures whether there is an object at all" in page
+        assert "Objectness precision" in page
+    picture = striate.load_data("scenes-windows").splits["test"][0][0]
+    (box,) = replace(again.predictor, score=0.0).predict(picture)
+    assert isinstance(box, FoundBox)
+    assert replace(again.predictor, score=box.score + 0.01).predict(picture) == []

@@ -27,7 +27,7 @@ from striate.tasks.classification import ClassificationTask
 from striate.tasks.detection.catalog import create_detector
 from striate.tasks.detection.rules import Choice
 from striate.tasks.detection.task import DetectionTask
-from striate.tasks.localization import LocalizationTask
+from striate.tasks.localization.task import LocalizationTask
 from striate.tasks.task import Task
 from striate.video import predict_video, result_files
 from striate.video_reading import Footage, open_footage

@@ -26,8 +26,7 @@ def models(
     from striate.models.published import WEIGHTS
     from striate.tasks.detection.catalog import DETECTORS
 
-    if not set(pattern) & set("*?["):
-        pattern = f"*{pattern}*"
+    pattern = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
     chosen = {name: CATALOG[name] for name in list_models(pattern)}
     detectors = {name: DETECTORS[name] for name in DETECTORS if fnmatch.fnmatchcase(name, pattern)}
     if not chosen and not detectors:

@@ -37,6 +37,9 @@ def measured(key: str, value: float) -> str:
 
 def headline(metrics: dict[str, float]) -> str:
     """What a person looks at first: "accuracy 98.34 %", or "mAP 0.612, mAP@0.5 0.934"."""
+    if "objectness_accuracy" in metrics:
+        told = f"objectness right for {percent(metrics['objectness_accuracy'])}"
+        return f"{told}, mAP {metrics['map']:.3f}, mAP@0.5 {metrics['map_50']:.3f}"
     if "map" in metrics:
         return f"mAP {metrics['map']:.3f}, mAP@0.5 {metrics['map_50']:.3f}"
     located = f", mean IoU {metrics['mean_iou']:.3f}" if "mean_iou" in metrics else ""
@@ -47,5 +50,7 @@ def short_headline(metrics: dict[str, float]) -> str:
     """The same for a line with little room: "acc 98.34 %", "mAP 0.612"; empty where nothing is measured."""
     if "map" in metrics:
         return f" mAP {metrics['map']:.3f}"
+    if "objectness_accuracy" in metrics:
+        return f" obj {percent(metrics['objectness_accuracy'])}"
     located = f" IoU {metrics['mean_iou']:.3f}" if "mean_iou" in metrics else ""
     return f" acc {percent(metrics['accuracy'])}{located}" if "accuracy" in metrics else ""

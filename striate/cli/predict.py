@@ -13,6 +13,27 @@ if TYPE_CHECKING:
     from striate.predictor import LabelScore, Predictor
 
 
+ScoreFlag = Annotated[
+    float, typer.Option(min=0, max=1, help="Where there may be nothing: only boxes that it is so sure of.")
+]
+DrawFlag = Annotated[
+    Path | None, typer.Option(help="Folder for copies with the predictions; of videos also as JSON.")
+]
+FpsFlag = Annotated[
+    float | None, typer.Option(min=0.01, max=1000, help="Frames per second of a folder, else 25.")
+]
+WindowsFlag = Annotated[
+    list[int] | None,
+    typer.Option(
+        metavar="SIZE",
+        help="With a localizer: search through windows so many pixels high; several sizes are possible.",
+    ),
+]
+OnePassFlag = Annotated[
+    bool, typer.Option("--one-pass", help="All windows in one pass: quicker, but not quite the same.")
+]
+
+
 class Fit(StrEnum):
     """How pictures of other shapes become network input."""
 
@@ -27,9 +48,7 @@ def predict(
     weights: Annotated[
         Path | None, typer.Option(help="A file of a network's weights, instead of the download.")
     ] = None,
-    score: Annotated[
-        float, typer.Option(min=0, max=1, help="Of a detector: only boxes that it is so sure of.")
-    ] = 0.5,
+    score: ScoreFlag = 0.5,
     fit: Annotated[
         Fit | None, typer.Option(help="How a picture becomes square for a published network.")
     ] = None,
@@ -39,12 +58,10 @@ def predict(
             help="Look at a part of each picture only: Y1 X1 Y2 X2, each 0..1.", metavar="Y1 X1 Y2 X2"
         ),
     ] = None,
-    draw: Annotated[
-        Path | None, typer.Option(help="Folder for copies with the predictions; of videos also as JSON.")
-    ] = None,
-    fps: Annotated[
-        float | None, typer.Option(min=0.01, max=1000, help="Frames per second of a folder, else 25.")
-    ] = None,
+    windows: WindowsFlag = None,
+    one_pass: OnePassFlag = False,
+    draw: DrawFlag = None,
+    fps: FpsFlag = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, the best five classes each.")] = False,
 ) -> None:
@@ -59,11 +76,16 @@ def predict(
     Example: striate predict runs/cells blood.jpg --draw drawn --crop 0 0.5 1 1
 
     Example: striate predict runs/cells microscope.mp4 --draw drawn
+
+    Example: striate predict runs/localizer photo.jpg --windows 48 --windows 96
     """
     from striate.cli.predict_video import predict_videos
+    from striate.cli.predict_windows import looking_through
     from striate.video_reading import is_footage
 
     predictor = _cropped(replace(_load(run, device, weights, fit), score=score), crop)
+    if windows or one_pass:
+        predictor = looking_through(predictor, windows or [], one_pass, whole=crop is None)
     if any(map(is_footage, pictures)):
         predict_videos(predictor, run, pictures, draw, fps, json)
     elif fps is not None:
@@ -84,12 +106,14 @@ def _cropped(predictor: "Predictor", crop: tuple[float, float, float, float] | N
 
 def _predict_pictures(predictor: "Predictor", pictures: list[Path], draw: Path | None, json: bool) -> None:
     from striate.cli.output import print_json
+    from striate.cli.predict_windows import watched
 
     if draw:
         predictor.drawing_names(pictures, draw)  # a clash is told before the work
-    predictions = predictor.predict_all(pictures)
+    found_in_each = watched(predictor, pictures)
+    predictions = [predictor.named(found) for found in found_in_each]
     if draw:
-        predictor.draw_all(pictures, draw)
+        predictor.draw_all(pictures, draw, found_in_each)
     if json:
         print_json(
             [
@@ -98,8 +122,7 @@ def _predict_pictures(predictor: "Predictor", pictures: list[Path], draw: Path |
             ]
         )
     elif predictor.task.name != "classification":
-        one = predictor.task.name == "localization"
-        _print_boxes(pictures, [found[:1] if one else found for found in predictions])
+        _print_boxes(pictures, [predictor.named(found, count=1) for found in found_in_each])
     else:
         (_print_synsets if predictor.wnids else _print_classes)(pictures, predictions)
 

@@ -39,6 +39,7 @@ from striate.data.geometry import (
     resample,
 )
 from striate.data.moving_objects import move_masks, move_objects
+from striate.ops.frames import LEAST_VISIBLE
 from striate.recipe import AugmentSettings
 from striate.samples import Objects
 
@@ -52,12 +53,20 @@ class Augment:
         colour_components: float64 (C, J), for ``lighting``: the columns of the colour noise, as
             ``colour_components`` measures them; None: ImageNet's for three channels, and for any other
             number one change of intensity, as strong as ImageNet's noise is on average.
+        least_visible: part of a box's area; an object of which less is left in sight becomes a crowd.
     """
 
-    def __init__(self, settings: AugmentSettings, seed: int, colour_components: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        settings: AugmentSettings,
+        seed: int,
+        colour_components: Tensor | None = None,
+        least_visible: float = LEAST_VISIBLE,
+    ) -> None:
         self.settings = settings
         self.seed = seed
         self.colour_components = colour_components
+        self.least_visible = least_visible
 
     @property
     def is_identity(self) -> bool:
@@ -123,7 +132,8 @@ class Augment:
             view: what pictures were first zoomed to, if they were.
         """
         matrices = self._geometry(epoch, indices, height, width, view).matrices(height, width)
-        return move_objects(objects, matrices, torch.tensor([[0, 0, width, height]]))
+        frame = torch.tensor([[0, 0, width, height]])
+        return move_objects(objects, matrices, frame, self.least_visible)
 
     def move_masks(
         self, masks: Tensor, pictures: Tensor, epoch: int, indices: Tensor, view: View | None = None

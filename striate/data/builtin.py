@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from striate.data.dataset import POOL, ArrayImages, Dataset, Split, dominant_labels
+from striate.samples import Objects
 
 DIGITS = tuple("0123456789")
 SCENES = {"count_train": 2000, "count_val": 250, "count_test": 250}
@@ -45,11 +47,24 @@ def load_single_scenes() -> Dataset:
     return _scenes("scenes-one", "localization", (1, 1))
 
 
+def load_scene_windows() -> Dataset:
+    """10,000 windows of the scenes, 64x64, of which some show a digit and the others none."""
+    from striate.data.scene_windows import PER_SCENE, make_windows
+
+    counts = {name.removeprefix("count_"): PER_SCENE * count for name, count in SCENES.items()}
+    made = {split: make_windows(count, split=split) for split, count in counts.items()}
+    return _with_objects("scenes-windows", "localization", made)
+
+
 def _scenes(name: str, task: str, objects: tuple[int, int]) -> Dataset:
     from striate.data.scenes import scenes  # which takes its digits from here
 
+    return _with_objects(name, task, scenes(**SCENES, objects=objects))
+
+
+def _with_objects(name: str, task: str, made: dict[str, tuple[Tensor, Objects]]) -> Dataset:
     splits = {}
-    for split, (pixels, found) in scenes(**SCENES, objects=objects).items():
+    for split, (pixels, found) in made.items():
         labels = dominant_labels(found, len(DIGITS))
         splits[split] = Split(ArrayImages(pixels, f"{name}-{split}"), labels, found)
     return Dataset(

@@ -101,6 +101,17 @@ CATALOG: dict[str, CatalogEntry] = {
         licence="CC BY 4.0",
         homepage="https://archive.ics.uci.edu/dataset/80",
     ),
+    "scenes-windows": CatalogEntry(
+        title="Windows of generated pictures: a handwritten digit with its box, or none",
+        kind="built-in",
+        format="built-in",
+        task="localization",
+        classes=_DIGITS,
+        counts={"train": 8000, "val": 1000, "test": 1000},
+        picture="64x64 RGB",
+        licence="CC BY 4.0",
+        homepage="https://archive.ics.uci.edu/dataset/80",
+    ),
     "mnist": CatalogEntry(
         title="MNIST, handwritten digits",
         kind="download",

@@ -14,6 +14,7 @@ from striate.data.augment import Augment
 from striate.data.batch_sizes import resize_batch
 from striate.data.mixing import Mixer
 from striate.data.mosaic import Mosaic
+from striate.ops.frames import LEAST_VISIBLE
 from striate.recipe import AugmentSettings
 from striate.samples import Batch, Frame, Objects
 
@@ -26,6 +27,7 @@ class Changes:
         seed: of the run.
         num_classes: K.
         in_input: targets of pictures and the pictures' frames -> the same targets in network input.
+        least_visible: part of a box's area; an object of which less is left in sight becomes a crowd.
     """
 
     def __init__(
@@ -34,8 +36,9 @@ class Changes:
         seed: int,
         num_classes: int,
         in_input: Callable[[Any, Sequence[Frame]], Any],
+        least_visible: float = LEAST_VISIBLE,
     ) -> None:
-        self.augment = Augment(settings, seed)
+        self.augment = Augment(settings, seed, least_visible=least_visible)
         self.mixer = Mixer(settings, seed, num_classes)
         self.mosaic = Mosaic(settings.mosaic, seed)
         self.sizes = settings.sizes

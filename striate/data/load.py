@@ -25,6 +25,7 @@ _BUILT_IN: dict[str, Callable[[], Dataset]] = {
     "photographs": builtin.load_photographs,
     "scenes": builtin.load_scenes,
     "scenes-one": builtin.load_single_scenes,
+    "scenes-windows": builtin.load_scene_windows,
 }
 _READERS: dict[str, Callable[..., Dataset]] = {
     "idx": idx.load,

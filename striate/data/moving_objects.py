@@ -14,11 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.ops.frames import cut_objects
+from striate.ops.frames import LEAST_VISIBLE, cut_objects
 from striate.samples import Objects
 
 
-def move_objects(objects: Objects, matrices: Tensor, windows_xyxy: Tensor) -> Objects:
+def move_objects(
+    objects: Objects, matrices: Tensor, windows_xyxy: Tensor, least: float = LEAST_VISIBLE
+) -> Objects:
     """The objects of moved pictures, cut to what is seen of them, as ``cut_objects`` does.
 
     Args:
@@ -26,6 +28,7 @@ def move_objects(objects: Objects, matrices: Tensor, windows_xyxy: Tensor) -> Ob
         matrices: float64 (N, 2, 3) from output points (x, y, 1) to input points, in pixels from the outer
             corner, as ``geometry.draw_affine`` draws them.
         windows_xyxy: (N, 4) or (1, 4), the part of the output that shows each picture, in pixels.
+        least: as in ``cut_objects``.
     """
     matrices = matrices.to(objects.boxes_xyxy.device)
     linear = torch.linalg.inv(matrices[:, :, :2])[objects.pictures]  # (T, 2, 2), input to output
@@ -35,7 +38,7 @@ def move_objects(objects: Objects, matrices: Tensor, windows_xyxy: Tensor) -> Ob
     moved_centre = (linear * (centre - offset)[:, None, :]).sum(dim=2)
     moved_half = (linear * half[:, None, :]).square().sum(dim=2).sqrt()  # of the ellipse
     moved = torch.cat([moved_centre - moved_half, moved_centre + moved_half], dim=1).float()
-    return cut_objects(objects.moved(moved), windows_xyxy)
+    return cut_objects(objects.moved(moved), windows_xyxy, least)
 
 
 def move_masks(masks: Tensor, pictures: Tensor, matrices: Tensor) -> Tensor:

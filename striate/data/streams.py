@@ -35,3 +35,4 @@ class Stream(IntEnum):
     MOSAIC_PARTNERS = 26
     MOSAIC_LAYOUT = 27
     BATCH_SIZE = 28  # of the pictures of a batch, in pixels
+    SCENE_WINDOW = 29  # which part of a generated scene a window sees

@@ -7,6 +7,7 @@ from striate.metrics.detection_errors import DetectionErrors, ErrorKind
 from striate.metrics.localization import LocalizationMetric
 from striate.metrics.metric import Metric
 from striate.metrics.precision_recall import Curve
+from striate.metrics.sparse_localization import SparseLocalizationMetric
 
 __all__ = [
     "AveragePrecision",
@@ -19,4 +20,5 @@ __all__ = [
     "ErrorKind",
     "LocalizationMetric",
     "Metric",
+    "SparseLocalizationMetric",
 ]

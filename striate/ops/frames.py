@@ -12,6 +12,7 @@ from torch import Tensor
 from striate.samples import Frame, Objects
 
 LEAST_VISIBLE = 0.3  # of a box's area: what is cut further is too little to be named for sure
+NEARLY_WHOLE = 0.9  # of a box's area: a window that sees less shows no object, where another sees it whole
 
 
 def objects_in_input(objects: Objects, frames: Sequence[Frame]) -> Objects:
@@ -27,22 +28,23 @@ def objects_in_input(objects: Objects, frames: Sequence[Frame]) -> Objects:
     return objects.moved((objects.boxes_xyxy - corners) * scales + offsets)
 
 
-def cut_objects(objects: Objects, windows_xyxy: Tensor) -> Objects:
+def cut_objects(objects: Objects, windows_xyxy: Tensor, least: float = LEAST_VISIBLE) -> Objects:
     """The objects within windows of their pictures: boxes end where the window ends.
 
-    An object of which no part is seen is left out. One of which less than ``LEAST_VISIBLE`` is seen becomes
-    a crowd: finding it is no mistake, and neither is missing it.
+    An object of which no part is seen is left out. One of which less than ``least`` is seen becomes a crowd:
+    finding it is no mistake, and neither is missing it.
 
     Args:
         objects: of N pictures, in pixels.
         windows_xyxy: (N, 4) or (1, 4), in the same pixels.
+        least: part of a box's area.
     """
     boxes, windows = objects.boxes_xyxy, windows_xyxy.to(objects.boxes_xyxy)
     windows = windows.expand(len(objects), 4)[objects.pictures]
     corner, end = boxes[:, :2].maximum(windows[:, :2]), boxes[:, 2:].minimum(windows[:, 2:])
     seen = (corner <= end) & (boxes[:, :2] < windows[:, 2:]) & (boxes[:, 2:] > windows[:, :2])
     whole_area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
-    hardly = (end - corner).prod(dim=1) < LEAST_VISIBLE * whole_area
+    hardly = (end - corner).prod(dim=1) < least * whole_area
     cut = replace(objects, boxes_xyxy=torch.cat([corner, end], dim=1), crowd=objects.crowd | hardly)
     return cut.where(seen.all(dim=1))
 

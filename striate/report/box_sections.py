@@ -8,7 +8,15 @@ from striate.report.box_charts import DRAWN_CLASSES, precision_recall_chart, siz
 from striate.report.facts import BoxFacts, BoxPicture, ReportFacts
 from striate.report.pictures import drawing_uri
 from striate.report.tables import long_table, row, table
-from striate.report.wording import CAVEATS, counted, metric_name, percent, split_name, three_decimals
+from striate.report.wording import (
+    CAVEATS,
+    counted,
+    metric_name,
+    objectness_in_words,
+    percent,
+    split_name,
+    three_decimals,
+)
 
 ERRORS = {
     "classification": "A box fits an object (IoU of 0.5 or more), but is given another class",
@@ -28,15 +36,23 @@ def found_in_all(facts: ReportFacts) -> str:
     caveat = CAVEATS.get(facts.results_split, "")
     there = f"The {split} split has {counted(boxes.objects, 'object')} to be found."
     if not boxes.balance:
-        return f"<p>{there} No box that the model drew is right.</p><p>{caveat}</p>"
+        return f"<p>{there} No box that the model drew is right.</p><p>{caveat}</p>{_told_apart(facts)}"
     f1, threshold, precision, recall = boxes.balance
     return (
         f"<p>{there} With boxes of a score of {threshold:.3f} or more the model finds "
         f"<b>{percent(recall)}</b> of them, and <b>{percent(precision)}</b> of these boxes are right: the "
         f"class fits, and the IoU is 0.5 or more. No other score balances both better (F1 {percent(f1)}).</p>"
         "<p>mAP needs no such choice: it is the area under the curve of precision over recall, mean over "
-        f"the classes and over ten IoU from 0.50 to 0.95. {caveat}</p>"
+        f"the classes and over ten IoU from 0.50 to 0.95. {caveat}</p>{_told_apart(facts)}"
     )
+
+
+def _told_apart(facts: ReportFacts) -> str:
+    """In words, how well a localizer with objectness tells pictures with an object from those without."""
+    measured = facts.results.get(facts.results_split, {})
+    if "objectness_accuracy" not in measured:
+        return ""
+    return f"<p>{objectness_in_words(measured)}</p>"
 
 
 def conventions(facts: ReportFacts) -> str:

@@ -39,12 +39,12 @@ from striate.report.wording import (
 )
 
 HEADLINES = (
-    *("map", "map_50", "map_75", "mean_iou", "localized"),
+    *("map", "map_50", "map_75", "objectness_accuracy", "mean_iou", "localized"),
     *("accuracy", "top5_accuracy", "macro_f1", "calibration_error"),
 )
 MONITORED = {
-    "mean_iou": "mean IoU",
     "map": "mAP",
+    "mean_iou": "mean IoU",
     "accuracy": "accuracy",
 }  # the first one tells the best epoch
 CONFUSED_PAIRS = 10
@@ -122,7 +122,10 @@ def _localized(facts: ReportFacts) -> str:
 
 def training(facts: ReportFacts) -> str:
     """Loss, accuracy or what stands for it, and learning rate over the epochs."""
-    charts = [curve_chart(facts.history, key) for key in ("loss", "accuracy", "map", "mean_iou")]
+    charts = [
+        curve_chart(facts.history, key)
+        for key in ("loss", "accuracy", "objectness_accuracy", "map", "mean_iou")
+    ]
     charts.append(learning_rate_chart(facts.history))
     figures = "".join(f"<div>{chart}</div>" for chart in charts if chart)
     if not figures:

@@ -22,6 +22,10 @@ METRIC_NAMES = {
     "map_voc2010": "mAP by VOC 2010",
     "mean_iou": "Mean IoU",
     "localized": "Localized",
+    "objectness_accuracy": "Objectness accuracy",
+    "objectness_precision": "Objectness precision",
+    "objectness_recall": "Objectness recall",
+    "objectness_ap": "Objectness AP",
     "accuracy": "Accuracy",
     "top5_accuracy": "Top-5 accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -57,7 +61,7 @@ def metric_value(key: str, value: float) -> str:
     """A rate as a percentage, what is made of overlaps with three decimals, any other metric with four."""
     if math.isnan(value):
         return "–"
-    if key.startswith(("map", "ar_")) or key == "mean_iou":
+    if key.startswith(("map", "ar_")) or key in ("mean_iou", "objectness_ap"):
         return three_decimals(value)
     key = key.partition("_level")[0]
     rate = key.endswith("accuracy") or (key in METRIC_NAMES and key != "log_loss")
@@ -75,6 +79,19 @@ def results_table(results: dict[str, dict[str, float]]) -> tuple[list[str], list
         for key in keys
     ]
     return ["Metric", *(split_name(split).capitalize() for split in splits)], rows
+
+
+def objectness_in_words(measured: dict[str, float]) -> str:
+    """What a localizer's objectness is worth, and of which pictures the other numbers are."""
+    accuracy, precision, recall = (
+        percent(measured[f"objectness_{name}"]) for name in ("accuracy", "precision", "recall")
+    )
+    return (
+        f"It tells rightly of {accuracy} of the pictures whether there is an object at all, where a score of "
+        f"0.5 or more says yes: it says so of {recall} of those with an object, and {precision} of the "
+        "pictures of which it says so have one. Accuracy, mean IoU and localized are of pictures with an "
+        "object, whatever the score."
+    )
 
 
 def split_name(key: str) -> str:

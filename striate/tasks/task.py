@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from striate.metrics.metric import Metric
+from striate.ops.frames import LEAST_VISIBLE
 from striate.samples import Frame
 
 Outputs = dict[str, Tensor]  # what a task's module returns; each task documents its keys
@@ -27,11 +28,15 @@ class Task(ABC):
         loss_between_runs: the measure of an evaluation that decides between runs whose ``monitor`` is equal;
             lower is better. Accuracies often are, overlaps hardly ever, so a setting that changes what the
             loss measures matters for the former only.
+        least_visible: of an object's box; one of which augmentation leaves less in sight becomes a crowd.
+        may_find_nothing: whether it may find nothing in a picture: its boxes have scores to be chosen by.
     """
 
     name: ClassVar[str]
     monitor: ClassVar[str]
     loss_between_runs: ClassVar[str] = "loss"
+    least_visible: ClassVar[float] = LEAST_VISIBLE
+    may_find_nothing: ClassVar[bool] = False
 
     def examples(self, count: int) -> Any:
         """Targets of ``count`` black pictures, to try a step with."""

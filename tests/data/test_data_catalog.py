@@ -185,7 +185,12 @@ def test_offline_says_where_to_put_the_file(no_data):
     assert not no_data.exists()
 
 
-OTHER_TASKS = {"scenes": "detection", "scenes-one": "localization", "bccd": "detection"}
+OTHER_TASKS = {
+    "scenes": "detection",
+    "scenes-one": "localization",
+    "scenes-windows": "localization",
+    "bccd": "detection",
+}
 
 
 @pytest.mark.parametrize("name", CATALOG)
@@ -206,7 +211,7 @@ def test_every_entry_is_complete(name):
 
 
 def test_list_datasets_takes_patterns():
-    built_in = ["digits", "photographs", "scenes", "scenes-one"]
+    built_in = ["digits", "photographs", "scenes", "scenes-one", "scenes-windows"]
     assert list_datasets() == [*built_in, "mnist", "fashion-mnist", "cifar10", "flowers", "bccd"]
     assert list_datasets("*mnist") == ["mnist", "fashion-mnist"]
 

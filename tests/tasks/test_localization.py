@@ -12,7 +12,8 @@ from torch import Tensor
 from striate.models.catalog import create_model, list_models, model_facts, options
 from striate.ops.root_boxes import decode_boxes, encode_boxes
 from striate.samples import Frame, Localization, Objects
-from striate.tasks.localization import LocalizationTask, Localizer
+from striate.tasks.localization.sparse import SparseLocalizationTask
+from striate.tasks.localization.task import LocalizationTask, Localizer
 from striate.tasks.task import Outputs
 
 SIZE = (32, 32)
@@ -45,11 +46,6 @@ class TestLocalization(TaskContract):
         outputs = {name: value.clone() for name, value in outputs.items()}
         outputs["boxes_norm"][:, 0] = 1 - outputs["boxes_norm"][:, 0]
         return outputs
-
-
-class TestLocalizationWithObjectness(TestLocalization):
-    def task(self) -> LocalizationTask:
-        return LocalizationTask(self.classes, SIZE, "giou", box_weight=1, objectness=True)
 
 
 # The four numbers ---------------------------------------------------------------------------------------
@@ -85,9 +81,8 @@ def ones(count: int) -> Tensor:
     return torch.ones(count, dtype=torch.int64)
 
 
-def outputs_for(boxes_xyxy: Tensor, logits: Tensor, objectness: Tensor | None = None) -> Outputs:
-    outputs = {"logits": logits, "boxes_norm": encode_boxes(boxes_xyxy, *SIZE)}
-    return outputs if objectness is None else outputs | {"objectness_logits": objectness}
+def outputs_for(boxes_xyxy: Tensor, logits: Tensor) -> Outputs:
+    return {"logits": logits, "boxes_norm": encode_boxes(boxes_xyxy, *SIZE)}
 
 
 def test_the_loss_worked_by_hand() -> None:
@@ -108,19 +103,6 @@ def test_the_overlap_loss_worked_by_hand() -> None:
     for kind in ("iou", "giou"):
         term = LocalizationTask("abc", SIZE, kind).loss(outputs, objects)["box"]
         assert term.item() == pytest.approx(2 / 3 + (1 / 8) ** 2 / 4)
-
-
-def test_pictures_without_an_object_teach_objectness_only() -> None:
-    task = LocalizationTask("abc", SIZE, objectness=True)
-    objects = Objects.of(CORNERS[:1], torch.tensor([2]), torch.tensor([0, 1]))
-    outputs = outputs_for(CORNERS[1:], torch.randn(2, 3), torch.tensor([0.0, math.log(3)]))
-    outputs = {name: value.requires_grad_() for name, value in outputs.items()}
-    terms = task.loss(outputs, objects)
-    # Even odds where there is none, three to one where there is: -ln(1/2) and -ln(3/4).
-    assert terms["objectness"].item() == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
-    gradients = torch.autograd.grad(terms["loss"], list(outputs.values()))
-    assert [bool(gradient[0].any()) for gradient in gradients] == [False, False, True]
-    assert [bool(gradient[1].any()) for gradient in gradients] == [True, True, True]
 
 
 def test_pictures_without_an_object_teach_nothing_without_objectness() -> None:
@@ -226,7 +208,7 @@ def test_it_builds_on_every_network_of_the_catalogue(name: str) -> None:
     facts = model_facts(name)
     slim = {"width": 8} if name == "fashion_cnn" else {"width": 0.25}
     arguments = slim if "width" in options(facts.build) else {}
-    task = LocalizationTask("abc", facts.input[1:], objectness=True)
+    task = SparseLocalizationTask("abc", facts.input[1:])
     with torch.device("meta"):
         network = task.build(create_model(name, num_classes=3, **arguments), "abc").eval()
         outputs = network(torch.empty(2, *facts.input))

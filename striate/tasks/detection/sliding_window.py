@@ -9,7 +9,8 @@ outputs in one pass. ``find_objects`` takes either.
 Shapes: N pictures, C channels, H and W their height and width; rows x columns window positions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice, product
 from typing import NamedTuple, Protocol
 
 import torch
@@ -58,28 +59,35 @@ class SlidingWindow(nn.Module):
         window: height and width of a window, in pixels.
         stride: pixels from one window to the next, in both directions.
         batch_size: windows that are computed together, which bounds the memory.
+        watch: is told after each batch how many windows it had.
     """
 
     def __init__(
-        self, network: nn.Module, window: tuple[int, int], stride: int, batch_size: int = 32
+        self,
+        network: nn.Module,
+        window: tuple[int, int],
+        stride: int,
+        batch_size: int = 32,
+        watch: Callable[[int], None] = lambda done: None,
     ) -> None:
         super().__init__()
         self.network = network
         self.window = window
         self.stride = stride
         self.batch_size = batch_size
+        self.watch = watch
 
     def forward(self, pictures: Tensor) -> Outputs:
         """As ``Scanner``; the windows at the right and bottom end no later than the pictures."""
         height, width = self.window
         tops = range(0, pictures.shape[2] - height + 1, self.stride)
         lefts = range(0, pictures.shape[3] - width + 1, self.stride)
-        places = [(n, top, left) for n in range(len(pictures)) for top in tops for left in lefts]
+        places = product(range(len(pictures)), tops, lefts)  # one at a time: a photograph has a million
         parts = []
-        for start in range(0, len(places), self.batch_size):
-            chosen = places[start : start + self.batch_size]
+        while chosen := list(islice(places, self.batch_size)):
             windows = [pictures[n, :, top : top + height, left : left + width] for n, top, left in chosen]
             parts.append(self.network(torch.stack(windows)))
+            self.watch(len(chosen))
         outputs = {}
         for name in parts[0]:
             rows = torch.cat([part[name] for part in parts])  # (N * rows * columns, ...)
@@ -143,12 +151,22 @@ def resize_for(pictures: Tensor, size: int, window: tuple[int, int], stride: int
     """Pictures (N, C, H, W) resized so that ``size`` of their pixels are as high as the window, with zeros to
     the right and below as far as the last windows reach."""
     before = pictures.shape[2:]
-    after = [max(1, round(length * window[0] / size)) for length in before]
+    after = [resized(length, size, window) for length in before]
     if after != list(before):
         pictures = F.interpolate(pictures, after, mode="bilinear", antialias=True)
-    reached = [
-        seen + -(-max(0, length - seen) // stride) * stride
-        for length, seen in zip(after, window, strict=True)
-    ]
+    rows, columns = (
+        (count_places(length, size, window, stride, axis) - 1) * stride + window[axis]
+        for axis, length in enumerate(before)
+    )
     scale = torch.tensor([after[1] / before[1], after[0] / before[0]] * 2)
-    return Level(F.pad(pictures, (0, reached[1] - after[1], 0, reached[0] - after[0])), scale)
+    return Level(F.pad(pictures, (0, columns - after[1], 0, rows - after[0])), scale)
+
+
+def resized(length: int, size: int, window: tuple[int, int]) -> int:
+    """``length`` pixels of a picture after ``size`` of them have become as many as the window is high."""
+    return max(1, round(length * window[0] / size))
+
+
+def count_places(length: int, size: int, window: tuple[int, int], stride: int, axis: int) -> int:
+    """How many windows of one size there are along an axis, 0 or 1, of a picture of ``length`` pixels."""
+    return 1 + -(-max(0, resized(length, size, window) - window[axis]) // stride)

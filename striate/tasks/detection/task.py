@@ -34,6 +34,7 @@ class DetectionTask(Task):
 
     name = "detection"
     monitor = "map"
+    may_find_nothing = True
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from striate.models.backbone import Backbone, FeatureInfo
 from striate.models.catalog import create_model, list_models, model_facts, options
 from striate.tasks.classifier import Classifier
 from striate.tasks.detection.fully_convolutional import dense_as_convolution, fully_convolutional
-from striate.tasks.localization import Localizer
+from striate.tasks.localization.task import Localizer
 from striate.tasks.task import Outputs
 
 

@@ -13,7 +13,7 @@ from striate.samples import Detections
 from striate.tasks.detection.fully_convolutional import fully_convolutional
 from striate.tasks.detection.rules import Choice
 from striate.tasks.detection.sliding_window import SlidingWindow, find_objects
-from striate.tasks.localization import Localizer
+from striate.tasks.localization.task import Localizer
 from striate.tasks.task import Outputs
 
 WINDOW = (16, 16)

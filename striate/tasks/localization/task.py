@@ -7,15 +7,16 @@ The box's four numbers are fractions of the network input. Of height and width t
 so that an error of some pixels counts more on a small box. A class needs no place, so most networks average
 their last map over all positions; a box is nothing but place, so its head sees each position by itself.
 
-Outputs: ``{"logits": float (N, K), "boxes_norm": float32 (N, 4)}``, and for sliding windows
-``"objectness_logits"`` float32 (N,): whether there is an object at all. Targets: ``Objects`` in pixels of the
+Outputs: ``{"logits": float (N, K), "boxes_norm": float32 (N, 4)}``. Targets: ``Objects`` in pixels of the
 network input, at most one per picture. Predictions: ``Localization``.
+
+Where some pictures show no object, ``sparse`` learns that too, by one number more.
 
 Shapes: N pictures, T true objects of all pictures, C channels, H and W height and width, K classes.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,9 +25,10 @@ from torch import Tensor, nn
 
 from striate.layers.box_head import BoxHead, name_numbers
 from striate.metrics.localization import LocalizationMetric
+from striate.metrics.metric import Metric
 from striate.models.backbone import Backbone
 from striate.ops.boxes import box_area, clip_boxes, paired_iou
-from striate.ops.frames import LEAST_VISIBLE, boxes_in_picture, objects_in_input
+from striate.ops.frames import boxes_in_picture, objects_in_input
 from striate.ops.root_boxes import decode_boxes, encode_boxes
 from striate.samples import Detections, Frame, Localization, Objects
 from striate.tasks.drawing import draw_boxes
@@ -40,7 +42,7 @@ class Localizer(nn.Module):
 
     Args:
         backbone: with a unit for each class.
-        objectness: whether to tell pictures with an object from those without.
+        objectness: whether to have a unit that tells pictures with an object from those without.
     """
 
     def __init__(self, backbone: Backbone, objectness: bool = False) -> None:
@@ -49,14 +51,15 @@ class Localizer(nn.Module):
         self.box_head = BoxHead(backbone.feature_info[-1].channels, numbers=5 if objectness else 4)
 
     def forward(self, images: Tensor) -> Outputs:
-        """Pictures (N, C, H, W), float -> outputs as on top of this file."""
+        """Pictures (N, C, H, W), float -> outputs as on top of this file, and with objectness
+        ``"objectness_logits"``, float32 (N,)."""
         features = self.backbone.features(images)
         numbers = self.box_head(features[self.backbone.feature_info[-1].name])
         return {"logits": self.backbone.classify(features)} | name_numbers(numbers)
 
 
 class LocalizationTask(Task):
-    """Cross-entropy of the class, plus the box's loss, plus, for sliding windows, that of objectness.
+    """Cross-entropy of the class, plus the box's loss. Pictures without an object teach nothing.
 
     Args:
         classes: the K class names.
@@ -65,8 +68,6 @@ class LocalizationTask(Task):
             the overlap that ``striate.ops.boxes.paired_iou`` calls so. That alone would not do: to a box that
             has shrunk to a point the squares of the roots pass no gradient on.
         box_weight: how much the box's loss counts beside the class's.
-        objectness: whether to learn, by binary cross-entropy, if there is an object. Pictures without one
-            then teach this only; without objectness they teach nothing.
     """
 
     name = "localization"
@@ -78,17 +79,15 @@ class LocalizationTask(Task):
         size: tuple[int, int],
         kind: BoxLoss = "mse",
         box_weight: float = 10.0,
-        objectness: bool = False,
     ) -> None:
         self.classes = tuple(classes)
         self.size = size
         self.kind = kind
         self.box_weight = box_weight
-        self.objectness = objectness
 
     def build(self, backbone: Backbone, classes: Sequence[str]) -> Localizer:
         """The backbone with a box head."""
-        return Localizer(backbone, self.objectness)
+        return Localizer(backbone)
 
     def examples(self, count: int) -> Objects:
         """One object in the middle of each picture."""
@@ -102,23 +101,17 @@ class LocalizationTask(Task):
         without those of which too little is in it to be learned."""
         moved = objects_in_input(targets, frames)
         seen = box_area(clip_boxes(moved.boxes_xyxy, *self.size))
-        return moved.where(seen >= LEAST_VISIBLE * box_area(moved.boxes_xyxy))
+        return moved.where(seen >= self.least_visible * box_area(moved.boxes_xyxy))
 
     def loss(self, outputs: Outputs, targets: Objects) -> dict[str, Tensor]:
-        """Means over the pictures: {"loss": (), "class": (), "box": ()}, and with it {"objectness": ()}."""
+        """Means over the pictures: {"loss": (), "class": (), "box": ()}."""
         number = max(1, len(targets))
         logits = outputs["logits"].float()[targets.pictures]  # (T, K)
         terms = {
             "class": F.cross_entropy(logits, targets.labels, reduction="sum") / number,
             "box": self.box_losses(outputs["boxes_norm"], targets).sum() / number,
         }
-        terms["loss"] = terms["class"] + self.box_weight * terms["box"]
-        if self.objectness:
-            there = (targets.counts > 0).float()
-            of_pictures = outputs["objectness_logits"].float()
-            terms["objectness"] = F.binary_cross_entropy_with_logits(of_pictures, there)
-            terms["loss"] = terms["loss"] + terms["objectness"]
-        return terms
+        return terms | {"loss": terms["class"] + self.box_weight * terms["box"]}
 
     def box_losses(self, boxes_norm: Tensor, objects: Objects) -> Tensor:
         """The loss of each object's box, float32 (T,)."""
@@ -138,7 +131,7 @@ class LocalizationTask(Task):
             "mean_iou": paired_iou(found, targets.boxes_xyxy).double().sum() / number,
         }
 
-    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Localization]:
+    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Any]:
         """One ``Localization`` per picture; its box lies within the picture."""
         probs = outputs["logits"].float().softmax(1).cpu()
         boxes_xyxy = decode_boxes(outputs["boxes_norm"].float().cpu(), *self.size)
@@ -147,7 +140,7 @@ class LocalizationTask(Task):
             for of_picture, box_xyxy, frame in zip(probs, boxes_xyxy, frames, strict=True)
         ]
 
-    def metrics(self) -> LocalizationMetric:
+    def metrics(self) -> Metric:
         """Accuracy and mean intersection over union."""
         return LocalizationMetric(len(self.classes))
 
@@ -157,7 +150,7 @@ class LocalizationTask(Task):
         back = mirrored | {"boxes_norm": torch.stack([1 - x, *others], dim=1)}
         return {name: (value.float() + back[name].float()) / 2 for name, value in outputs.items()}
 
-    def draw(self, image: Tensor, prediction: Localization, target: Objects | None = None) -> Image.Image:
+    def draw(self, image: Tensor, prediction: Any, target: Objects | None = None) -> Image.Image:
         """The picture with the box found, its class and the class's probability; the true box is dashed.
 
         Args:

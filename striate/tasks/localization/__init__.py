@@ -1,0 +1,1 @@
+"""One object per picture: its class and its box; or none."""
