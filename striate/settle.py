@@ -158,14 +158,14 @@ def _tree_of(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
 
 def _check_single(dataset: Dataset, objectness: bool) -> None:
     """Raise InputError if a picture has not exactly one object, or with objectness more than one."""
-    allowed = "at most one box" if objectness else "one box"
+    allowed, fault = ("at most one box", "more than one") if objectness else ("one box", "not one")
     for split in dataset.splits.values():
         assert split.objects is not None
         counts = split.objects.counts
         wrong = (counts > 1 if objectness else counts != 1).nonzero()[:, 0].tolist()
         if wrong:
             count = int(counts[wrong[0]])
-            more = f", and {len(wrong) - 1} more pictures have not {allowed}" if len(wrong) > 1 else ""
+            more = f", and {len(wrong) - 1} more pictures have {fault}" if len(wrong) > 1 else ""
             advice = "--task detection finds any number"
             if not (objectness or bool((counts > 1).any())):
                 advice = f"--set loss.objectness=true learns from pictures without an object, {advice}"

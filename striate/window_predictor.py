@@ -26,7 +26,7 @@ from striate.tasks.detection.sliding_window import (
     resized,
 )
 
-PER_WINDOW = 4  # windows begin so many times within the length of one
+PER_WINDOW = 4  # windows begin so many times within the length of one; more leave more boxes that fit badly
 NO_LIMIT = 2**31  # boxes of a picture: a large one may show hundreds
 
 Watch = Callable[[int], None]  # is told how many windows were just looked at

@@ -159,7 +159,7 @@ def test_the_same_boxes_in_other_classes_order_give_the_same_numbers(run):
         (
             "scenes-windows",
             False,
-            "this one has 0, and .* more pictures have not one box",
+            "this one has 0, and .* more pictures have not one",
             "loss.objectness=true",
         ),
     ],
