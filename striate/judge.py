@@ -13,6 +13,7 @@ from striate.metrics.classification import ClassificationMetric
 from striate.metrics.hierarchy import HierarchicalAccuracy, HierarchicalAveragePrecision
 from striate.metrics.localization import LocalizationMetric
 from striate.metrics.metric import Metric
+from striate.metrics.sparse_localization import SparseLocalizationMetric
 from striate.model_card import write_model_card
 from striate.report import BoxSizes, Mistake, ReportFacts, write_report
 from striate.report.box_evidence import (
@@ -90,6 +91,8 @@ def _measure(run: Run, pictures: Pictures, training: Pictures) -> tuple[dict[str
             "per_class": [(s.precision, s.recall, s.f1, s.support) for s in labels.per_class()],
             "reliability": labels.reliability(),
         }
+    if isinstance(metric, SparseLocalizationMetric):
+        metric = metric.boxes
     if isinstance(metric, AveragePrecision):
         details["boxes"] = detection_facts(metric, pictures, _sizes(run, training))
     elif isinstance(metric, HierarchicalAveragePrecision):

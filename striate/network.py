@@ -19,9 +19,6 @@ from striate.tasks.localization.task import LocalizationTask
 from striate.tasks.task import Task
 from striate.tasks.wordtree import WordTree
 
-TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (ClassificationTask, LocalizationTask, DetectionTask)
-}
 SETTLED = {"name", "num_classes", "classes", "in_channels", "pretrained", "weights", "fresh_head"}
 
 
@@ -75,6 +72,15 @@ def build(
     else:
         task = ClassificationTask(classes, recipe.loss.label_smoothing, class_weights, recipe.loss.kind)
     return task.build(backbone, classes), task
+
+
+def task_of(recipe: Recipe) -> type[Task]:
+    """The kind of task that a recipe means."""
+    if recipe.task == "detection":
+        return DetectionTask
+    if recipe.task == "localization":
+        return SparseLocalizationTask if recipe.loss.objectness else LocalizationTask
+    return HierarchicalTask if recipe.tree.nodes else ClassificationTask
 
 
 def _choice(settings: EvaluateSettings) -> Choice:

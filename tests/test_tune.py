@@ -17,7 +17,7 @@ from striate import api
 from striate.data import builtin
 from striate.errors import InputError, Interrupted, RunError
 from striate.files import read_tensors
-from striate.network import TASKS
+from striate.network import task_of
 from striate.recipe import Recipe, load_recipe
 from striate.settle import check_settings
 from striate.tune import Choices, Range, Trial, default_space, parse_space, tune
@@ -216,7 +216,7 @@ class Pretence:
         (out / "recipe.toml").write_text(recipe.to_toml())
         lr = recipe.optimizer.lr
         final = max(0.0, 1 - abs(lr - 0.01) * 10)
-        task = TASKS[recipe.task]
+        task = task_of(recipe)
 
         def measured(value: float) -> dict[str, float]:
             others = dict.fromkeys(("accuracy", "mean_iou", "map", "loss", "log_loss"), 9.0)

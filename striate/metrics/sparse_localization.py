@@ -11,24 +11,33 @@ import torch.nn.functional as F
 from striate.metrics.average_precision import AveragePrecision
 from striate.metrics.localization import LocalizationMetric
 from striate.metrics.matching import Flags, Floats
+from striate.metrics.metric import Metric
 from striate.metrics.precision_recall import area_under, staircase
 from striate.samples import Detections, Localization, Objects
 
 SURE = 0.5  # the score from which on it says that there is an object
 
 
-class SparseLocalizationMetric(AveragePrecision):
+class SparseLocalizationMetric(Metric):
     """Average precision, as of any detector; how well objectness tells whether there is an object; and how
     well objects that are there are named and placed, whatever their objectness.
 
     Args:
         classes: the K names.
+
+    Attributes:
+        boxes: average precision.
     """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.boxes = AveragePrecision(classes)
+        self._placed = LocalizationMetric(len(classes))
+        self.reset()
 
     def reset(self) -> None:
         """Forget everything taken in."""
-        super().reset()
-        self._placed = LocalizationMetric(len(self.classes))
+        self.boxes.reset()
+        self._placed.reset()
         self._scores: list[Floats] = []
         self._there: list[Flags] = []
 
@@ -42,10 +51,10 @@ class SparseLocalizationMetric(AveragePrecision):
         """
         if any(len(prediction) != 1 for prediction in predictions) or bool((targets.counts > 1).any()):
             raise ValueError("expected one box for each picture, and at most one object in it")
-        super().update(predictions, targets)
+        self.boxes.update(predictions, targets)
         there = targets.counts > 0
         places = [
-            Localization(F.one_hot(p.labels[0], len(self.classes)).float(), p.boxes_xyxy[0])
+            Localization(F.one_hot(p.labels[0], len(self.boxes.classes)).float(), p.boxes_xyxy[0])
             for p, is_there in zip(predictions, there.tolist(), strict=True)
             if is_there
         ]
@@ -70,7 +79,7 @@ class SparseLocalizationMetric(AveragePrecision):
         Raises:
             ValueError, InputError: as ``AveragePrecision.evidence``.
         """
-        found = super().compute()  # which has raised where there is no object
+        found = self.boxes.compute()  # which has raised where there is no object
         told = objectness(np.concatenate(self._scores), np.concatenate(self._there))
         return self._placed.compute() | told | found
 

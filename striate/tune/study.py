@@ -12,7 +12,7 @@ from striate.data.dataset import Dataset
 from striate.data.load import load_data
 from striate.device import choose_device
 from striate.errors import InputError, Interrupted, RunError
-from striate.network import TASKS
+from striate.network import task_of
 from striate.prepared import Reading, unwatched
 from striate.recipe import Recipe, load_recipe
 from striate.run import apply_split
@@ -137,7 +137,7 @@ class _Search:
         self.folder, self.recipe, self.dataset, self.space = folder, recipe, dataset, space
         self.watchers, self.reading = watchers, reading
         self.own = own_settings(space, recipe)
-        self.task = TASKS[recipe.task or "classification"]
+        self.task = task_of(recipe)
 
     def propose(self, done: list[Trial]) -> "tuple[optuna.trial.Trial, dict[str, Any]]":
         return propose(done, self.space, self.own, self.recipe.train.seed)

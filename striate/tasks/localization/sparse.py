@@ -26,33 +26,51 @@ from striate.models.backbone import Backbone
 from striate.ops.frames import NEARLY_WHOLE
 from striate.samples import Detections, Frame, Objects
 from striate.tasks.drawing import draw_boxes
-from striate.tasks.localization.task import LocalizationTask, Localizer
-from striate.tasks.task import Outputs
+from striate.tasks.localization.task import BoxLoss, LocalizationTask, Localizer, objects_in_sight
+from striate.tasks.task import Outputs, Task
 
 
-class SparseLocalizationTask(LocalizationTask):
+class SparseLocalizationTask(Task):
     """The losses of ``LocalizationTask``, plus the binary cross-entropy of objectness.
 
     Pictures without an object teach objectness only.
+
+    Args:
+        classes, size, kind, box_weight: as for ``LocalizationTask``.
     """
 
+    name = "localization"
     monitor = "map"
     least_visible = NEARLY_WHOLE
     may_find_nothing = True
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        size: tuple[int, int],
+        kind: BoxLoss = "mse",
+        box_weight: float = 10.0,
+    ) -> None:
+        self.one = LocalizationTask(classes, size, kind, box_weight)
+        self.classes = self.one.classes
 
     def build(self, backbone: Backbone, classes: Sequence[str]) -> Localizer:
         """The backbone with a box head that has a unit for objectness."""
         return Localizer(backbone, objectness=True)
 
+    def examples(self, count: int) -> Objects:
+        """One object in the middle of each picture."""
+        return self.one.examples(count)
+
     def in_input(self, targets: Objects, frames: Sequence[Frame]) -> Objects:
         """As in localization; none is a crowd any more: augmentation calls so what it has cut too far."""
-        inside = super().in_input(targets, frames)
+        inside = objects_in_sight(targets, frames, self.one.size, self.least_visible)
         return replace(inside, crowd=torch.zeros_like(inside.crowd))
 
     def loss(self, outputs: Outputs, targets: Objects) -> dict[str, Tensor]:
         """Means over the pictures: {"loss": (), "class": (), "box": (), "objectness": ()}."""
         shown = targets.where(~targets.crowd)
-        terms = super().loss(outputs, shown)
+        terms = self.one.loss(outputs, shown)
         there = (shown.counts > 0).float()
         objectness = F.binary_cross_entropy_with_logits(outputs["objectness_logits"].float(), there)
         return terms | {"objectness": objectness, "loss": terms["loss"] + objectness}
@@ -68,8 +86,12 @@ class SparseLocalizationTask(LocalizationTask):
         scores = outputs["objectness_logits"].float().sigmoid().cpu()
         return [
             Detections(place.box_xyxy[None], score[None], place.probs.argmax()[None])
-            for place, score in zip(super().decode(outputs, frames), scores, strict=True)
+            for place, score in zip(self.one.decode(outputs, frames), scores, strict=True)
         ]
+
+    def mirror(self, outputs: Outputs, mirrored: Outputs) -> Outputs:
+        """The means of the numbers, after the mirror image's boxes are mirrored back."""
+        return self.one.mirror(outputs, mirrored)
 
     def metrics(self) -> SparseLocalizationMetric:
         """Average precision, what objectness is worth, and accuracy and mean IoU where there is an object."""

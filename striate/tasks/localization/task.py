@@ -16,7 +16,7 @@ Shapes: N pictures, T true objects of all pictures, C channels, H and W height a
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from striate.layers.box_head import BoxHead, name_numbers
 from striate.metrics.localization import LocalizationMetric
-from striate.metrics.metric import Metric
 from striate.models.backbone import Backbone
 from striate.ops.boxes import box_area, clip_boxes, paired_iou
 from striate.ops.frames import boxes_in_picture, objects_in_input
@@ -99,9 +98,7 @@ class LocalizationTask(Task):
     def in_input(self, targets: Objects, frames: Sequence[Frame]) -> Objects:
         """The objects at their places in the network input, whole, also where they reach over its edge;
         without those of which too little is in it to be learned."""
-        moved = objects_in_input(targets, frames)
-        seen = box_area(clip_boxes(moved.boxes_xyxy, *self.size))
-        return moved.where(seen >= self.least_visible * box_area(moved.boxes_xyxy))
+        return objects_in_sight(targets, frames, self.size, self.least_visible)
 
     def loss(self, outputs: Outputs, targets: Objects) -> dict[str, Tensor]:
         """Means over the pictures: {"loss": (), "class": (), "box": ()}."""
@@ -131,7 +128,7 @@ class LocalizationTask(Task):
             "mean_iou": paired_iou(found, targets.boxes_xyxy).double().sum() / number,
         }
 
-    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Any]:
+    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Localization]:
         """One ``Localization`` per picture; its box lies within the picture."""
         probs = outputs["logits"].float().softmax(1).cpu()
         boxes_xyxy = decode_boxes(outputs["boxes_norm"].float().cpu(), *self.size)
@@ -140,7 +137,7 @@ class LocalizationTask(Task):
             for of_picture, box_xyxy, frame in zip(probs, boxes_xyxy, frames, strict=True)
         ]
 
-    def metrics(self) -> Metric:
+    def metrics(self) -> LocalizationMetric:
         """Accuracy and mean intersection over union."""
         return LocalizationMetric(len(self.classes))
 
@@ -150,7 +147,7 @@ class LocalizationTask(Task):
         back = mirrored | {"boxes_norm": torch.stack([1 - x, *others], dim=1)}
         return {name: (value.float() + back[name].float()) / 2 for name, value in outputs.items()}
 
-    def draw(self, image: Tensor, prediction: Any, target: Objects | None = None) -> Image.Image:
+    def draw(self, image: Tensor, prediction: Localization, target: Objects | None = None) -> Image.Image:
         """The picture with the box found, its class and the class's probability; the true box is dashed.
 
         Args:
@@ -161,3 +158,13 @@ class LocalizationTask(Task):
         score, label = prediction.probs.max(0)
         found = Detections(prediction.box_xyxy[None], score[None], label[None])
         return draw_boxes(image, found, self.classes, target)
+
+
+def objects_in_sight(
+    objects: Objects, frames: Sequence[Frame], size: tuple[int, int], least: float
+) -> Objects:
+    """Objects at their places in the network input of ``size`` H, W, whole, also where they reach over its
+    edge; without those of which less than the part ``least`` of the box is in it."""
+    moved = objects_in_input(objects, frames)
+    seen = box_area(clip_boxes(moved.boxes_xyxy, *size))
+    return moved.where(seen >= least * box_area(moved.boxes_xyxy))
