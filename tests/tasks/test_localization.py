@@ -1,6 +1,7 @@
 """Localization: the contract of every task, its four numbers by hand, and that it learns."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,6 +112,16 @@ def test_pictures_without_an_object_teach_nothing_without_objectness() -> None:
     task = LocalizationTask("abc", SIZE)
     assert all(term.item() == 0 for term in task.loss(outputs, nothing).values())
     assert all(score.item() == 0 for score in task.scores(outputs, nothing).values())
+
+
+def test_an_object_that_augmentation_has_cut_too_far_teaches_nothing() -> None:
+    both = one_each(2)
+    cut = replace(both, crowd=torch.tensor([False, True]))
+    outputs = outputs_for(CORNERS[1:3], torch.randn(2, 3))
+    task = LocalizationTask("abc", SIZE)
+    alone = task.loss({name: value[:1] for name, value in outputs.items()}, both[:1])
+    for name, term in task.loss(outputs, cut).items():
+        torch.testing.assert_close(term, alone[name] / 2, msg=name)  # a mean over two pictures
 
 
 @pytest.mark.parametrize("kind", ["mse", "iou", "giou", "diou", "ciou"])

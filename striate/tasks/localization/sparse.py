@@ -69,9 +69,8 @@ class SparseLocalizationTask(Task):
 
     def loss(self, outputs: Outputs, targets: Objects) -> dict[str, Tensor]:
         """Means over the pictures: {"loss": (), "class": (), "box": (), "objectness": ()}."""
-        shown = targets.where(~targets.crowd)
-        terms = self.one.loss(outputs, shown)
-        there = (shown.counts > 0).float()
+        terms = self.one.loss(outputs, targets)
+        there = (targets.where(~targets.crowd).counts > 0).float()
         objectness = F.binary_cross_entropy_with_logits(outputs["objectness_logits"].float(), there)
         return terms | {"objectness": objectness, "loss": terms["loss"] + objectness}
 

@@ -58,7 +58,8 @@ class Localizer(nn.Module):
 
 
 class LocalizationTask(Task):
-    """Cross-entropy of the class, plus the box's loss. Pictures without an object teach nothing.
+    """Cross-entropy of the class, plus the box's loss. Pictures without an object teach nothing, and neither
+    do crowds, as augmentation calls an object that it has cut too far.
 
     Args:
         classes: the K class names.
@@ -102,7 +103,7 @@ class LocalizationTask(Task):
 
     def loss(self, outputs: Outputs, targets: Objects) -> dict[str, Tensor]:
         """Means over the pictures: {"loss": (), "class": (), "box": ()}."""
-        number = max(1, len(targets))
+        number, targets = max(1, len(targets)), targets.where(~targets.crowd)
         logits = outputs["logits"].float()[targets.pictures]  # (T, K)
         terms = {
             "class": F.cross_entropy(logits, targets.labels, reduction="sum") / number,
