@@ -40,12 +40,7 @@ def build(
         InputError: there is no such network, it takes no such arguments, or the weights cannot be had.
     """
     model, tree = recipe.model, word_tree(recipe)
-    if given := SETTLED & model.arguments.keys():
-        raise InputError(
-            f"{min(given)} is no argument to choose: it follows from the data or another setting",
-            "model.arguments",
-            "leave it out",
-        )
+    _check_given(model, tree, classes)
     fresh_head = start is not None and start.classes != classes
     if recipe.task == "detection":
         if tree:
@@ -63,15 +58,27 @@ def build(
     backbone = create_model(
         model.name, num_classes=len(classes), in_channels=channels, **origin, **model.arguments
     )
-    task: Task
+    task: ClassificationTask | HierarchicalTask | LocalizationTask | SparseLocalizationTask
+    loss = recipe.loss
     if recipe.task == "localization":
-        kind = SparseLocalizationTask if recipe.loss.objectness else LocalizationTask
-        task = kind(classes, size, recipe.loss.box, recipe.loss.box_weight)
+        kind = SparseLocalizationTask if loss.objectness else LocalizationTask
+        task = kind(classes, size, loss.box, loss.box_weight)
     elif tree:
         task = HierarchicalTask(tree, class_weights)
     else:
-        task = ClassificationTask(classes, recipe.loss.label_smoothing, class_weights, recipe.loss.kind)
+        task = ClassificationTask(classes, loss.label_smoothing, class_weights, loss.kind)
     return task.build(backbone, classes), task
+
+
+def _check_given(model: ModelSettings, tree: WordTree | None, classes: tuple[str, ...]) -> None:
+    if given := SETTLED & model.arguments.keys():
+        raise InputError(
+            f"{min(given)} is no argument to choose: it follows from the data or another setting",
+            "model.arguments",
+            "leave it out",
+        )
+    if tree and tree.names != classes:
+        raise InputError("the classes are not the nodes of the tree", "tree.nodes", "name each class once")
 
 
 def task_of(recipe: Recipe) -> type[Task]:

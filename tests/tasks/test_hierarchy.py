@@ -1,5 +1,6 @@
 """Classification in a tree: the contract of every task, and a real job with labels at two levels."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -134,6 +135,19 @@ def test_what_cannot_be_is_refused_before_a_folder_is_made(settings, what, tmp_p
             "digits", out=tmp_path / "run", settings={"tree.file": str(tmp_path / "parity.txt")} | settings
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_config_whose_tree_is_not_that_of_its_classes_is_refused(tmp_path) -> None:
+    settings = {"tree.nodes": [[str(digit), ""] for digit in range(10)], "train.epochs": 1}
+    settings |= {"model.arguments": {"width": 0.125}, "data.per_class": 5, "train.precision": "fp32"}
+    run = striate.train("digits", out=tmp_path / "run", settings=settings)
+    config = json.loads((run.path / "config.json").read_text())
+    for nodes, fault in ([["0", "1"], ["1", "0"]], "'0' is below itself"), ([["0", ""]], "not the nodes"):
+        config["recipe"]["tree"]["nodes"] = nodes
+        (run.path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(InputError, match=fault) as told:
+            striate.load_run(run.path)
+        assert told.value.where.endswith("config.json")
 
 
 def test_balanced_weights_of_a_tree_are_those_of_its_labels() -> None:
