@@ -79,8 +79,14 @@ def _convert_pictures(
 
 
 def _convert_boxes(data: str, out: Path, to: str, source_format: str | None, fix: bool, json: bool) -> None:
-    from striate.data.convert_boxes import convert_boxes
+    from striate.data.catalog import CATALOG
+    from striate.data.convert_boxes import convert_boxes, write_boxes
+    from striate.data.load import load_data
 
+    if data in CATALOG and CATALOG[data].format == "built-in":
+        refuse({"--from": source_format is not None, "--fix": fix}, f"{to} of {data}, which lies in memory")
+        show_boxes(write_boxes(load_data(data), out, to), json, trains=True)
+        return
     path, known = _place(data)
     done = convert_boxes(path, out, to, source_format=source_format or known or None, fix_problems=fix)
     show_boxes(done, json)

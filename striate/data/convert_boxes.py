@@ -15,6 +15,7 @@ from striate.data.formats.annotations import READERS, format_of
 from striate.data.formats.boxes import as_dataset
 from striate.data.label_checks import check, fix, with_sizes
 from striate.data.label_files import LabelFiles
+from striate.data.memory_boxes import as_files
 from striate.data.picture_sizes import PictureSizes
 from striate.data.write import coco, csv_boxes, cvat, label_studio, via, voc, yolo
 from striate.data.write.whole import COPIED, check_place, hard_link, write_whole
@@ -55,9 +56,9 @@ class BoxConversion:
         counts: pictures by split, "all" for those without.
         objects: boxes written.
         files, bytes: of the folder.
+        notes: what the format could not hold, and what else a person should know, in sentences.
         fixed: whether what could be mended was mended.
         problems: what is wrong with the labels that were read.
-        notes: what the format could not hold, and what else a person should know, in sentences.
     """
 
     out: Path
@@ -68,9 +69,9 @@ class BoxConversion:
     objects: int
     files: int
     bytes: int
-    fixed: bool
-    problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    fixed: bool = False
+    problems: tuple[Problem, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
@@ -124,24 +125,28 @@ def convert_boxes(
     check_place(out, source)
     files = LabelFiles.open(source)
     own = check_format(source_format, "--from") if source_format else format_of(files)
-    sizes, written_as = PictureSizes(files), to or own
+    sizes = PictureSizes(files)
     annotations, problems = _checked(READERS[own](files), sizes, fix_problems)
     if divide:
         annotations = with_splits_of(divide(as_dataset(annotations, sizes, str(source), own)), annotations)
-    notes, lengths = _write(annotations, files, out, written_as, link)
-    return BoxConversion(
-        out,
-        written_as,
-        own,
-        annotations.classes,
-        _counts(annotations),
-        objects=sum(len(picture.annotations) for picture in annotations.pictures),
-        files=len(lengths),
-        bytes=sum(lengths),
-        fixed=fix_problems,
-        problems=problems,
-        notes=tuple(notes),
-    )
+    done = _write(annotations, files, out, to or own, own, link)
+    return replace(done, fixed=fix_problems, problems=problems)
+
+
+def write_boxes(dataset: Dataset, out: Path, to: str) -> BoxConversion:
+    """Write pictures with boxes that lie in memory, such as generated ones.
+
+    Args:
+        out, to: as for ``convert_boxes``.
+
+    Raises:
+        InputError: ``out`` is not empty or cannot be written, or there are no boxes. Nothing is left behind.
+    """
+    out = out.resolve()
+    check_format(to, "--format")
+    check_place(out, None)
+    annotations, files = as_files(dataset)
+    return _write(annotations, files, out, to, dataset.format)
 
 
 def with_splits_of(dataset: Dataset, annotations: AnnotationSet) -> AnnotationSet:
@@ -206,9 +211,9 @@ def _with_true_areas(annotations: AnnotationSet, before: AnnotationSet) -> Annot
 
 
 def _write(
-    annotations: AnnotationSet, files: LabelFiles, out: Path, to: str, link: bool
-) -> tuple[list[str], list[int]]:
-    """Write labels and pictures; what a person should know of the result, and the sizes of all files."""
+    annotations: AnnotationSet, files: LabelFiles, out: Path, to: str, own: str, link: bool = False
+) -> BoxConversion:
+    """Write labels and pictures."""
     paths = PATHS[to](annotations)
 
     def fill(folder: Path) -> list[str]:
@@ -217,7 +222,17 @@ def _write(
         return [*notes, COPIED.format(copies)] if link and copies else notes
 
     notes, lengths = write_whole(out, fill)
-    return notes + _renamed(annotations, paths), lengths
+    return BoxConversion(
+        out,
+        to,
+        own,
+        annotations.classes,
+        _counts(annotations),
+        objects=sum(len(picture.annotations) for picture in annotations.pictures),
+        files=len(lengths),
+        bytes=sum(lengths),
+        notes=tuple(notes + _renamed(annotations, paths)),
+    )
 
 
 def _put_pictures(
@@ -228,7 +243,7 @@ def _put_pictures(
     for picture, path in zip(annotations.pictures, paths, strict=True):
         place = folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
-        if link and files.root.is_dir() and hard_link(files.root / picture.path, place):
+        if link and files.folder and hard_link(files.folder / picture.path, place):
             continue
         copies += 1
         with place.open("xb") as file:

@@ -13,15 +13,22 @@ class LabelFiles:
     """A data set's files.
 
     Attributes:
-        root: the folder or archive.
+        root: the folder or archive, or what else messages call it.
+        folder: the folder in which the files lie as they are; None where they lie in an archive or in memory.
         paths: all its files, relative to the root, with "/", sorted; hidden files are no part of it.
         file: the one label file that a person named, as one of ``paths``; None where they named all.
     """
 
     def __init__(
-        self, root: Path, paths: tuple[str, ...], read: Callable[[str], bytes], file: str | None = None
+        self,
+        root: Path,
+        paths: tuple[str, ...],
+        read: Callable[[str], bytes],
+        file: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.root = root
+        self.folder = folder
         self.paths = paths
         self.file = file
         self._known = frozenset(paths)
@@ -35,14 +42,15 @@ class LabelFiles:
             InputError: there is nothing, or it cannot be read, or names in it lead out of it.
         """
         if path.is_dir():
-            return LabelFiles(path, list_folder(path).files, lambda name: _content(path / name))
+            paths = list_folder(path).files
+            return LabelFiles(path, paths, lambda name: _content(path / name), folder=path)
         if not path.is_file():
             raise InputError("there is no such file or folder", path, "check the path")
         if is_archive(path):
             archive = open_archive(path)
             return LabelFiles(path, tuple(sorted(filter(_is_data, archive.files))), archive.read)
         beside = LabelFiles.open(path.absolute().parent)
-        return LabelFiles(beside.root, beside.paths, beside.read, path.name)
+        return LabelFiles(beside.root, beside.paths, beside.read, path.name, beside.folder)
 
     def __contains__(self, path: str) -> bool:
         return path in self._known

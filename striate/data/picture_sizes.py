@@ -10,7 +10,6 @@ class PictureSizes:
 
     def __init__(self, files: LabelFiles) -> None:
         self.files = files
-        self._is_folder = files.root.is_dir()
         self._known: dict[str, ImageFacts | None] = {}
         self._faults: dict[str, str] = {}
 
@@ -39,7 +38,8 @@ class PictureSizes:
         if path not in self.files:
             self._faults[path] = "there is no such file"
             return None
-        source = self.files.root / path if self._is_folder else self.files.read(path)
+        folder = self.files.folder
+        source = folder / path if folder else self.files.read(path)
         try:
             return inspect_image(source, self.files.place(path))
         except InputError as error:

@@ -177,7 +177,3 @@ def test_data_of_the_catalogue_are_found_by_name_and_read_in_their_format(run_cl
         assert (outcome.code, outcome.err) == (0, "")
         facts = json.loads(outcome.out)
         assert (facts["source_format"], facts["format"], sum(facts["splits"].values())) == ("voc", "voc", 18)
-    assert (
-        "no files of labelled boxes"
-        in run_cli("data", "convert", "scenes", tmp_path / "x", "--to", "voc").err
-    )

@@ -43,15 +43,15 @@ def write_whole(out: Path, write: Callable[[Path], list[str]]) -> tuple[list[str
     return notes, sizes
 
 
-def check_place(out: Path, source: Path) -> None:
-    """Check that a folder can be made at ``out``, an absolute path.
+def check_place(out: Path, source: Path | None) -> None:
+    """Check that a folder can be made at ``out``, an absolute path, for data from ``source``, if from a file.
 
     Raises:
         InputError: there is something already, or it lies inside ``source``.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError("there is something already", out, "name a new or empty folder")
-    if source.is_dir() and out.is_relative_to(source.resolve()):
+    if source and source.is_dir() and out.is_relative_to(source.resolve()):
         raise InputError("the folder lies inside the data themselves", out, "name one outside")
 
 
