@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from peers import declare_torchvision_operators
 from torch import Tensor
@@ -69,6 +69,7 @@ def test_kinds_of_iou_worked_by_hand() -> None:
 
 
 @given(st.lists(st.one_of(box, any_box), min_size=1, max_size=6))
+@example([(0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 273.0, 273.0), (0.0, 0.0, 273.0, 207.7265625)])
 @settings(max_examples=100, deadline=None)
 def test_iou_is_symmetric_within_0_and_1_and_1_for_itself(boxes: list[tuple[float, ...]]) -> None:
     boxes_xyxy = torch.tensor(boxes)
@@ -79,7 +80,7 @@ def test_iou_is_symmetric_within_0_and_1_and_1_for_itself(boxes: list[tuple[floa
     assert (iou.diagonal()[area > 1e-30] == 1).all()
     assert (iou[area == 0] == 0).all()
     crowd = B.box_iou_crowd(boxes_xyxy, boxes_xyxy)
-    assert ((crowd >= iou) & (crowd <= 1)).all()
+    assert ((crowd >= iou * (1 - 1e-6)) & (crowd <= 1)).all()  # a union of a large and a small box is rounded
 
 
 @given(st.lists(st.tuples(box, box), min_size=1, max_size=6))
