@@ -47,12 +47,14 @@ class WindowPredictor(Predictor):
     Attributes:
         sizes: heights of the windows, in pixels of the pictures; widths are in the input's proportion.
         one_pass: whether all windows are computed in one pass, at the network's stride.
+        overlap: of two boxes whose IoU is larger, the surer one stays, whatever their classes.
         watch: what is told of the work: a picture's name and its number of windows -> who is told how many
             of them were just looked at.
     """
 
     sizes: tuple[int, ...] = ()
     one_pass: bool = False
+    overlap: float = USUAL.iou
     watch: Callable[[str, int], Watch] = unwatched
 
     def predictions(self, pictures: Sequence[str | Path | Tensor]) -> Iterator[Detections]:
@@ -75,7 +77,7 @@ class WindowPredictor(Predictor):
         name = "picture" if isinstance(picture, Tensor) else Path(picture).name
         watch = self.watch(name, self.count_windows(height, width))
         images = self.preprocessing.normalize(to_input(pixels[None].to(self.device)))
-        choice = Choice(self.score, USUAL.iou, NO_LIMIT)
+        choice = Choice(self.score, self.overlap, NO_LIMIT)
         return find_objects(self.scanner(watch), images, self.sizes, choice)[0]
 
     def pixels(self, picture: str | Path | Tensor) -> Tensor:

@@ -34,6 +34,20 @@ OnePassFlag = Annotated[
 ]
 
 
+OverlapFlag = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Of boxes found through windows that overlap by a larger IoU one stays; else 0.6."
+    ),
+]
+
+
+CropFlag = Annotated[
+    tuple[float, float, float, float] | None,
+    typer.Option(help="Look at a part of each picture only: Y1 X1 Y2 X2, each 0..1.", metavar="Y1 X1 Y2 X2"),
+]
+
+
 class Fit(StrEnum):
     """How pictures of other shapes become network input."""
 
@@ -52,14 +66,10 @@ def predict(
     fit: Annotated[
         Fit | None, typer.Option(help="How a picture becomes square for a published network.")
     ] = None,
-    crop: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option(
-            help="Look at a part of each picture only: Y1 X1 Y2 X2, each 0..1.", metavar="Y1 X1 Y2 X2"
-        ),
-    ] = None,
+    crop: CropFlag = None,
     windows: WindowsFlag = None,
     one_pass: OnePassFlag = False,
+    overlap: OverlapFlag = None,
     draw: DrawFlag = None,
     fps: FpsFlag = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
@@ -84,8 +94,8 @@ def predict(
     from striate.video_reading import is_footage
 
     predictor = _cropped(replace(_load(run, device, weights, fit), score=score), crop)
-    if windows or one_pass:
-        predictor = looking_through(predictor, windows or [], one_pass, whole=crop is None)
+    if windows or one_pass or overlap is not None:
+        predictor = looking_through(predictor, windows or [], one_pass, overlap, whole=crop is None)
     if any(map(is_footage, pictures)):
         predict_videos(predictor, run, pictures, draw, fps, json)
     elif fps is not None:

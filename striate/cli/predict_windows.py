@@ -1,6 +1,7 @@
 """``striate predict --windows``: a localizer searches pictures, and how far it has come is shown."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,9 @@ if TYPE_CHECKING:
     from striate.predictor import Predictor
 
 
-def looking_through(predictor: "Predictor", sizes: Sequence[int], one_pass: bool, whole: bool) -> "Predictor":
+def looking_through(
+    predictor: "Predictor", sizes: Sequence[int], one_pass: bool, overlap: float | None, whole: bool
+) -> "Predictor":
     """The predictor that looks through windows of these sizes.
 
     Raises:
@@ -19,16 +22,16 @@ def looking_through(predictor: "Predictor", sizes: Sequence[int], one_pass: bool
     from striate.window_predictor import through_windows
 
     if not sizes:
-        raise InputError("one pass over which windows?", "--one-pass", "name their height: --windows 64")
+        option = "--one-pass" if one_pass else "--overlap"
+        raise InputError("through which windows?", option, "name their height: --windows 64")
     if not whole:
         raise InputError("windows look at whole pictures", "--crop", "leave it out")
-    return through_windows(predictor, sizes, one_pass)
+    found = through_windows(predictor, sizes, one_pass)
+    return found if overlap is None else replace(found, overlap=overlap)
 
 
 def watched(predictor: "Predictor", pictures: Sequence[Path]) -> list[Any]:
     """What is predicted for each picture, with a bar for the windows of the one under way."""
-    from dataclasses import replace
-
     from striate.cli.progress import TrainingProgress
     from striate.window_predictor import Watch, WindowPredictor
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from small_data import contents
 from small_videos import write_frames
 
@@ -13,6 +14,7 @@ import striate
 from striate.data import builtin
 from striate.data.images import save_image
 from striate.data.scenes import make_scenes
+from striate.ops.boxes import box_iou
 from striate.run import Run
 from striate.window_predictor import through_windows
 
@@ -65,6 +67,20 @@ def test_json_is_what_python_finds_in_each_picture(
     assert [entry["file"] for entry in found] == [str(path) for path in scenes]
     assert json.loads(json.dumps(expected)) == [entry["predictions"] for entry in found]
     assert len(found[0]["predictions"]) == 5
+
+
+def test_less_overlap_leaves_fewer_boxes(run_cli: Any, localizer: Run, scenes: list[Path]) -> None:
+    flags = ["--windows", 32, "--windows", 48, "--score", 0, "--json"]
+    found = []
+    for overlap in (0.9, 0.6, 0.1):
+        outcome = run_cli("predict", localizer.path, scenes[0], *flags, "--overlap", overlap)
+        assert (outcome.code, outcome.err) == (0, "")
+        found.append([tuple(box["box_xyxy"]) for box in json.loads(outcome.out)[0]["predictions"]])
+    usual = json.loads(run_cli("predict", localizer.path, scenes[0], *flags).out)[0]["predictions"]
+    assert found[1] == [tuple(box["box_xyxy"]) for box in usual]
+    assert len(found[0]) > len(found[1]) > len(found[2]) > 0
+    boxes = torch.tensor(found[2])
+    assert (box_iou(boxes, boxes).fill_diagonal_(0) <= 0.1).all()
 
 
 def test_the_table_has_a_line_for_each_box_or_says_nothing(
@@ -124,7 +140,8 @@ def test_videos_are_searched_frame_by_frame(run_cli: Any, localizer: Run, tmp_pa
 @pytest.mark.parametrize(
     ("flags", "what", "where"),
     [
-        (["--one-pass"], "one pass over which windows?", "--one-pass"),
+        (["--one-pass"], "through which windows?", "--one-pass"),
+        (["--overlap", 0.3], "through which windows?", "--overlap"),
         (["--windows", 0], "windows are at least 1 pixel high", "--windows"),
         (["--windows", 81], "a window of 81 pixels is larger than the picture", "scene0.png"),
         (["--windows", 32, "--windows", 500], "a window of 500 pixels", "scene0.png"),
