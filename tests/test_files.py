@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from striate import files
 from striate.errors import InputError
 from striate.files import (
     clear_temporaries,
@@ -122,6 +123,7 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 import torch
+from striate import files
 from striate.errors import InputError
 from striate.files import write_tensors, write_text
 
@@ -269,6 +271,23 @@ def test_the_digest_tells_apart(other):
 def written(path: Path) -> Path:
     write_tensors(path, TENSORS, FACTS)
     return path
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_the_one_or_the_other(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, {"w": torch.zeros(3)}, {"step": 1})
+    opened = files.safe_open
+
+    def replaced_once_open(*args, **options):
+        file = opened(*args, **options)
+        write_tensors(path, {"w": torch.ones(3)}, {"step": 2})
+        return file
+
+    monkeypatch.setattr(files, "safe_open", replaced_once_open)
+    tensors, facts = read_tensors(path)
+    assert (tensors["w"].tolist(), facts) == ([0, 0, 0], {"step": 1})
+    monkeypatch.undo()
+    assert read_tensors(path)[1] == {"step": 2}
 
 
 def test_altered_values_are_found_out(tmp_path):
