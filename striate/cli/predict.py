@@ -32,16 +32,12 @@ WindowsFlag = Annotated[
 OnePassFlag = Annotated[
     bool, typer.Option("--one-pass", help="All windows in one pass: quicker, but not quite the same.")
 ]
-
-
 OverlapFlag = Annotated[
     float | None,
     typer.Option(
         min=0, max=1, help="Of boxes found through windows that overlap by a larger IoU one stays; else 0.6."
     ),
 ]
-
-
 CropFlag = Annotated[
     tuple[float, float, float, float] | None,
     typer.Option(help="Look at a part of each picture only: Y1 X1 Y2 X2, each 0..1.", metavar="Y1 X1 Y2 X2"),

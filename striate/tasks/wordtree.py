@@ -53,18 +53,6 @@ class WordTree:
     def __len__(self) -> int:
         return len(self.names)
 
-    def nodes(self, classes: Sequence[str]) -> Tensor:
-        """int64 (K,): the node of each class name, by which labels become node ids.
-
-        Raises:
-            InputError: a class is no node.
-        """
-        ids = {name: node for node, name in enumerate(self.names)}
-        for name in classes:
-            if name not in ids:
-                raise InputError(f"class {name!r} is not in the tree", "tree", f"add a line: {name} PARENT")
-        return torch.tensor([ids[name] for name in classes], dtype=torch.int64)
-
     def log_probs(self, logits: Tensor) -> Tensor:
         """Float (..., V) logits -> float32 (..., V), the logarithms of the nodes' probabilities.
 
@@ -95,10 +83,6 @@ class WordTree:
             return -(labels * self.log_probs(logits)).sum(1)
         given_parent, _ = self._given_parent(logits)
         return -_after(given_parent, 0.0).gather(1, self.paths.to(labels.device)[labels]).sum(1)
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The mean of ``losses`` over pictures, ()."""
-        return self.losses(logits, labels).mean()
 
     def predict(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """The deepest node on the way of best children that is more probable than the threshold.
