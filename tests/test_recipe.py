@@ -266,7 +266,7 @@ def test_an_override_below_a_value_is_refused(tmp_path):
     [
         (b"train = [", "the recipe is not TOML"),
         (b"[train]\nepochs = 3\nepochs = 4\n", "the recipe is not TOML"),
-        (b"\xff\xfe", "cannot read the recipe"),
+        (b"\xff\xfe\x00", "not UTF-16 text"),
         (b"[train]\nepochs = 0\n", "train.epochs"),
         (b"epochs = 3\n", "unknown setting epochs"),
         (b"train = 3\n", "train: "),
