@@ -18,6 +18,7 @@ from striate.files import UnwrittenError, write_atomically
 from striate.run_folder import unwritable
 
 QUALITY = 90  # of JPEG, 1 to 95
+COMPRESSION = 3  # of PNG, 0 to 9: three times as quick as the usual 6, and a tenth larger
 
 _JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 _LOSSY = frozenset({".webp", ".avif", ".heic", ".heif"})
@@ -60,7 +61,7 @@ def save_drawing(drawing: Image.Image, folder: Path, name: str) -> None:
     except OSError as error:
         raise unwritable(folder, error, "--draw") from None
     is_jpeg = path.suffix.lower() in _JPEG
-    kind, options = ("JPEG", {"quality": QUALITY}) if is_jpeg else ("PNG", {})
+    kind, options = ("JPEG", {"quality": QUALITY}) if is_jpeg else ("PNG", {"compress_level": COMPRESSION})
     try:
         write_atomically(path, lambda temporary: drawing.save(temporary, kind, **options))
     except UnwrittenError as error:
