@@ -134,9 +134,12 @@ def test_pixels_that_are_kept_make_batches_smaller(digits_run: Run, monkeypatch:
 
 def test_a_file_is_decoded_once(digits_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (file,) = write_digits(tmp_path, range(1))
-    decoded: list[object] = []
-    monkeypatch.setattr(
-        "striate.data.images.decode_image", lambda *given: [decoded.append(given), decode_image(*given)][1]
-    )
+    decoded: list[Path] = []
+
+    def watched(path: Path, name: str, channels: int | None) -> Tensor:
+        decoded.append(path)
+        return decode_image(path, name, channels)
+
+    monkeypatch.setattr("striate.data.images.decode_image", watched)
     digits_run.predict(file)
-    assert len(decoded) == 1
+    assert decoded == [file]
