@@ -1,25 +1,26 @@
-"""From picture files to class names, with a network that was trained here or published elsewhere."""
+"""From pictures to class names and boxes, with a network that was trained here or published elsewhere."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, overload
 
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from striate.data.images import decode_image
+from striate.data.images import to_image
 from striate.data.preprocessing import Preprocessing
 from striate.device import choose_device, place_model, to_input
+from striate.drawn_files import drawing_names, save_drawing
 from striate.errors import InputError
-from striate.files import write_atomically
 from striate.models.catalog import create_model
 from striate.models.imagenet import imagenet_classes
 from striate.models.published import WEIGHTS
 from striate.ops.crop_and_resize import crop_and_resize
 from striate.ops.frames import part_of
-from striate.run_folder import unwritable
 from striate.samples import Batch, Classification, Detections, Frame, Localization
 from striate.tasks.classification import ClassificationTask
 from striate.tasks.task import Task
@@ -27,6 +28,10 @@ from striate.tasks.wordtree import WordTree
 from striate.train.loop import predict_batches
 
 DARKER = 3  # what was not looked at is drawn so many times darker
+KEPT_BYTES = 2**29  # of whole pictures in memory, where they are to be drawn into
+
+Picture = str | Path | bytes | bytearray | Image.Image | NDArray[Any] | Tensor  # as ``to_image`` takes it
+PictureList = list[Any] | tuple[Any, ...]  # of ``Picture``, of several kinds maybe
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,26 @@ class FoundBox(LabelScore):
     def facts(self) -> dict[str, Any]:
         """What JSON says of it."""
         return super().facts | {"box_xyxy": self.box_xyxy}
+
+
+class Asked(NamedTuple):
+    """A picture that is to be predicted: what it is called, and how it is read, as uint8 (C, H, W)."""
+
+    name: str
+    read: Callable[[], Tensor]
+
+
+class Seen(NamedTuple):
+    """A picture uint8 (C, H, W), if it was kept, and what the task predicts for it."""
+
+    pixels: Tensor | None
+    prediction: Any
+
+
+class _Placed(NamedTuple):
+    image: Tensor  # network input
+    frame: Frame
+    pixels: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -89,28 +114,40 @@ class Predictor:
     score: float = 0.5
     tree: WordTree | None = None
 
-    def predict(self, picture: str | Path | Tensor, count: int = 5) -> list[LabelScore]:
-        """What is in one picture, the surest first: its most probable classes, or boxes (``FoundBox``).
+    @overload
+    def predict(self, picture: Picture, count: int = 5) -> list[LabelScore]: ...
+
+    @overload
+    def predict(self, picture: PictureList, count: int = 5) -> list[list[LabelScore]]: ...
+
+    def predict(self, picture: Picture | PictureList, count: int = 5) -> Any:
+        """What is in one picture, the surest first: its most probable classes, or boxes (``FoundBox``). For a
+        list of pictures, a list of that.
 
         Args:
-            picture: a file, or pixels uint8 (C, H, W).
+            picture: a file, a file's content, a Pillow image of any mode, an array (H, W) or (H, W, C) of
+                uint8, uint16, bool or floats in 0..1, or a tensor uint8 (C, H, W); or a list of these. The
+                colours are RGB: of an array in BGR, as OpenCV's are, give ``array[:, :, ::-1]``.
             count: how many classes, or for localization those of the one box; of boxes all are given.
 
         Raises:
-            InputError: the file is no picture, the tensor is not of that form, or the channels are not
-                the network's.
+            InputError: the file is no picture, what is given holds none, or the channels are not the
+                network's. Of a list, the path or the index is named.
         """
-        return self.predict_all([picture], count)[0]
+        if isinstance(picture, list | tuple):
+            return self.predict_all(picture, count)
+        (prediction,) = self._all_of([Asked(name_of(picture), partial(self.pixels, picture))])
+        return self.named(prediction, count)
 
-    def predict_all(self, pictures: Sequence[str | Path | Tensor], count: int = 5) -> list[list[LabelScore]]:
+    def predict_all(self, pictures: Iterable[Picture], count: int = 5) -> list[list[LabelScore]]:
         """``predict`` for several pictures, computed in batches; they may be of different sizes."""
         return [self.named(prediction, count) for prediction in self.predictions(pictures)]
 
     def draw_all(self, pictures: Sequence[Path], folder: Path, predictions: Iterable[Any] = ()) -> None:
-        """Write a copy of each picture, with its prediction drawn into it, as PNG into ``folder``.
+        """Write a copy of each picture, with its prediction drawn into it, into ``folder``.
 
         Args:
-            pictures: files.
+            pictures: files; ``drawing_names`` says what their copies are called.
             folder: made if absent.
             predictions: what ``predictions`` gave for them; if left out it is asked.
 
@@ -118,16 +155,10 @@ class Predictor:
             InputError: two pictures have the same name, a file of that name is there already, or the
                 folder cannot be written.
         """
-        names = self.drawing_names(pictures, folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(folder, error, "--draw") from None
+        names = drawing_names([picture.name for picture in pictures], folder)
         found = predictions or self.predictions(pictures)
         for picture, name, prediction in zip(pictures, names, found, strict=True):
-            image = decode_image(picture, channels=self.preprocessing.channels)
-            drawn = self.draw(image, prediction)
-            write_atomically(folder / name, lambda path, drawn=drawn: drawn.save(path, "PNG"))  # type: ignore[misc]
+            save_drawing(self.draw(self.pixels(picture), prediction), folder, name)
 
     def draw(self, image: Tensor, prediction: Any) -> Image.Image:
         """The picture uint8 (C, H, W) with its prediction drawn into it; what was not looked at is dark."""
@@ -138,21 +169,6 @@ class Predictor:
             image = dark
         return self.task.draw(image, prediction)
 
-    def drawing_names(self, pictures: Sequence[Path], folder: Path) -> list[str]:
-        """What ``draw_all`` calls the copies.
-
-        Raises:
-            InputError: two pictures have the same name, or a file of that name is there already.
-        """
-        names = [f"{picture.stem}.png" for picture in pictures]
-        if repeated := [name for name in names if names.count(name) > 1]:
-            raise InputError(f"two pictures would both be drawn as {repeated[0]}", folder, "draw them apart")
-        if there := [name for name in names if (folder / name).exists()]:
-            raise InputError(
-                "the file exists already", folder / there[0], "choose another folder with --draw"
-            )
-        return names
-
     def predicted(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, dict[str, Tensor], list[Any]]]:
         """Batch, outputs and predictions for each batch; exact fp32."""
         return predict_batches(self.model, self.task, batches, self.prepare, "fp32", self.mirror)
@@ -161,14 +177,29 @@ class Predictor:
         """Network input (N, C, H, W), float32, on the device."""
         return self.preprocessing.normalize(to_input(batch.images.to(self.device)))
 
-    def place(self, picture: str | Path | Tensor) -> tuple[Tensor, Frame]:
+    def pixels(self, picture: Picture, name: str = "") -> Tensor:
+        """One picture as uint8 (C, H, W), with the network's channels unless it is a tensor.
+
+        Args:
+            picture: as for ``predict``.
+            name: what an error calls it; by default the path.
+
+        Raises:
+            InputError: as ``predict``.
+        """
+        if not isinstance(picture, Tensor):
+            return to_image(picture, name, self.preprocessing.channels)
+        check_pixels(picture, name)
+        return picture
+
+    def place(self, picture: Picture) -> tuple[Tensor, Frame]:
         """One picture as uint8 (C, H, W) of the network's input size, and its frame."""
         if not isinstance(picture, Tensor):
-            pixels = decode_image(Path(picture), channels=self.preprocessing.channels)
+            pixels = self.pixels(picture)
             try:
                 return self.place(pixels)
             except InputError as error:
-                raise InputError(error.what, picture, error.what_to_do) from None
+                raise InputError(error.what, name_of(picture), error.what_to_do) from None
         check_pixels(picture)
         if self.box_norm is None:
             return self.preprocessing.place(picture)
@@ -202,28 +233,82 @@ class Predictor:
         path = tuple(self.classes[node] for node in self.tree.path(label)) if self.tree else ()
         return {"label": self.classes[label], "score": score, "wnid": wnid, "path": path}
 
-    def predictions(self, pictures: Sequence[str | Path | Tensor]) -> Iterator[Any]:
-        """What the task predicts for each picture, in its own pixels: what ``task.draw`` takes."""
-        for start in range(0, len(pictures), self.batch_size):
-            placed = [self.place(picture) for picture in pictures[start : start + self.batch_size]]
-            batch = Batch(
-                images=torch.stack([image for image, _ in placed]),
-                targets=None,
-                indices=torch.arange(len(placed)),
-                names=[],
-                frames=[frame for _, frame in placed],
-            )
-            for _, _, predictions in self.predicted([batch]):
-                for prediction in predictions:
-                    is_many = isinstance(prediction, Detections)
-                    yield prediction.surer_than(self.score) if is_many else prediction
+    def predictions(self, pictures: Iterable[Picture]) -> Iterator[Any]:
+        """What the task predicts for each picture, in its own pixels: what ``task.draw`` takes.
+
+        Raises:
+            InputError: as ``predict``, when it is the picture's turn.
+        """
+        return self._all_of(
+            Asked(name, partial(self.pixels, picture, name))
+            for picture, name in ((picture, name_of(picture, i)) for i, picture in enumerate(pictures))
+        )
+
+    def attempts(self, pictures: Iterable[Asked], keep: bool = False) -> Iterator[Seen | InputError]:
+        """For each picture what is predicted, or why it cannot be: one that is bad does not hinder others.
+
+        No more than one batch of them is in memory.
+
+        Args:
+            pictures: read when it is their turn.
+            keep: whether the pictures themselves are given too; batches may be smaller then.
+        """
+        batch: list[_Placed | InputError] = []
+        size = 0
+        for asked in pictures:
+            try:
+                pixels = asked.read()
+                batch.append(_Placed(*self.place(pixels), pixels if keep else None))
+                size += pixels.numel() if keep else 0
+            except InputError as error:
+                batch.append(InputError(error.what, error.where or asked.name, error.what_to_do))
+            if len(batch) == self.batch_size or size >= KEPT_BYTES:
+                yield from self._seen(batch)
+                batch, size = [], 0
+        yield from self._seen(batch)
+
+    def _all_of(self, pictures: Iterable[Asked]) -> Iterator[Any]:
+        """The predictions, up to the first picture that has none, which raises InputError."""
+        for seen in self.attempts(pictures):
+            if isinstance(seen, InputError):
+                raise seen
+            yield seen.prediction
+
+    def _seen(self, placed: list[_Placed | InputError]) -> Iterator[Seen | InputError]:
+        """The pictures of one batch; those that could not be read stay in their places."""
+        good = [entry for entry in placed if not isinstance(entry, InputError)]
+        found = iter(self._decoded(good) if good else ())
+        for entry in placed:
+            yield entry if isinstance(entry, InputError) else Seen(entry.pixels, next(found))
+
+    def _decoded(self, placed: list[_Placed]) -> Iterator[Any]:
+        batch = Batch(
+            images=torch.stack([entry.image for entry in placed]),
+            targets=None,
+            indices=torch.arange(len(placed)),
+            names=[],
+            frames=[entry.frame for entry in placed],
+        )
+        for _, _, predictions in self.predicted([batch]):
+            for prediction in predictions:
+                is_many = isinstance(prediction, Detections)
+                yield prediction.surer_than(self.score) if is_many else prediction
 
 
-def check_pixels(picture: Tensor) -> None:
+def name_of(picture: Picture, index: int | None = None) -> str:
+    """What an error calls a picture, or the one at ``index`` of a list."""
+    if isinstance(picture, str | Path):
+        return str(picture)
+    return "" if index is None else f"picture {index} of the list"
+
+
+def check_pixels(picture: Tensor, name: str = "") -> None:
     """Raise InputError if the tensor is not uint8 (C, H, W)."""
-    if picture.dtype != torch.uint8 or picture.ndim != 3:
+    if picture.dtype != torch.uint8 or picture.ndim != 3 or not picture.numel():
         kind = f"{picture.dtype} {tuple(picture.shape)}".removeprefix("torch.")
-        raise InputError(f"a picture is uint8 (C, H, W), got {kind}", "the tensor", "convert it")
+        raise InputError(
+            f"a picture is uint8 (C, H, W), got {kind}", name or "the tensor", "convert it, or give an array"
+        )
 
 
 def load_pretrained(name: str, device: str = "auto", weights: Path | None = None) -> Predictor:

@@ -1,10 +1,10 @@
 """A trained network, ready to use: ``load_run`` builds it from its run folder alone."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from striate.device import choose_device, place_model
 from striate.errors import InputError
 from striate.files import read_tensors
 from striate.network import build, check_size, word_tree
-from striate.predictor import LabelScore, Predictor
+from striate.predictor import LabelScore, Picture, PictureList, Predictor
 from striate.recipe import Recipe, load_recipe
 from striate.run_folder import CONFIG, RESULTS, WEIGHTS, RunConfig, read_config
 from striate.tasks.task import Task
@@ -72,11 +72,17 @@ class Run:
             tree=word_tree(self.config.recipe),
         )
 
-    def predict(self, picture: str | Path | Tensor, count: int = 5) -> list[LabelScore]:
-        """The most probable classes of one picture, best first; as ``Predictor.predict``."""
+    @overload
+    def predict(self, picture: Picture, count: int = 5) -> list[LabelScore]: ...
+
+    @overload
+    def predict(self, picture: PictureList, count: int = 5) -> list[list[LabelScore]]: ...
+
+    def predict(self, picture: Picture | PictureList, count: int = 5) -> Any:
+        """What is in a picture, best first, or in each of a list; as ``Predictor.predict``."""
         return self.predictor.predict(picture, count)
 
-    def predict_all(self, pictures: Sequence[str | Path | Tensor], count: int = 5) -> list[list[LabelScore]]:
+    def predict_all(self, pictures: Iterable[Picture], count: int = 5) -> list[list[LabelScore]]:
         """``predict`` for several pictures, computed in batches; they may be of different sizes."""
         return self.predictor.predict_all(pictures, count)
 

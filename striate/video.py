@@ -1,7 +1,7 @@
 """What a network sees in a video: an annotated video, and a record of every frame.
 
     frames ──► batches ──► predictor ──┬──► drawn into the frame ──► <name>.mp4
-                                       └──► a line of JSON       ──► <name>.json
+                                       └──► a line of JSON       ──► <name>.json, or wherever it is wanted
 
 One batch of frames is in memory at a time. Both files are whole or not there. Where a frame cannot be read,
 they end before it, and the record says so.
@@ -11,10 +11,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import IO, Any
 
 from striate.errors import InputError
 from striate.files import UnwrittenError, write_atomically
@@ -32,16 +32,18 @@ class VideoPrediction:
     """What was made of a video.
 
     Attributes:
-        video: the annotated video.
-        record: the JSON file.
+        source: what was predicted.
+        video: the annotated video; None where there is the record alone.
+        record: the JSON file; None where it was written elsewhere.
         frames: how many were predicted.
         per_second: frames, of the time that prediction took: from pixels to boxes or classes, without
             reading, drawing and writing.
         fault: why they end before the source does; None: they do not.
     """
 
-    video: Path
-    record: Path
+    source: Footage
+    video: Path | None
+    record: Path | None
     frames: int
     per_second: float
     fault: InputError | None
@@ -89,12 +91,26 @@ def predict_video(
         raise unwritable(folder, error, "--draw") from None
     done = _Pass(predictor, footage, run, watch)
     try:
-        write_atomically(record, lambda text: write_atomically(video, partial(done.write, text)))
+        write_atomically(record, lambda text: write_atomically(video, partial(done.draw, text)))
     except UnwrittenError as error:
         video.unlink(missing_ok=True)  # where only the record could not be written
         mend = "free some space, or choose another folder with --draw"
         raise UnwrittenError(error.what, error.where, mend) from error
-    return VideoPrediction(video, record, done.frames, done.per_second, done.fault)
+    return VideoPrediction(footage, video, record, done.frames, done.per_second, done.fault)
+
+
+def record_video(
+    predictor: Predictor,
+    footage: Footage,
+    begin: Callable[[], IO[str]],
+    run: str,
+    watch: Callable[[int], None] = lambda done: None,
+) -> VideoPrediction:
+    """Predict every frame, and write the record alone, as it comes to be, to where ``begin`` says when there
+    is something to write. Other arguments and errors as for ``predict_video``."""
+    done = _Pass(predictor, footage, run, watch)
+    done.write(begin)
+    return VideoPrediction(footage, None, None, done.frames, done.per_second, done.fault)
 
 
 class _Pass:
@@ -116,20 +132,32 @@ class _Pass:
         """Frames predicted, of the time that it took."""
         return self.frames / self.seconds
 
-    def write(self, record: Path, video: Path) -> None:
+    def draw(self, record: Path, video: Path) -> None:
         """Make both files, of the frames up to the first that cannot be read."""
-        footage = self.footage
-        film = VideoWriter(video, footage.rate, footage.aspect)
+        film = VideoWriter(video, self.footage.rate, self.footage.aspect)
         with record.open("w", encoding="utf-8") as text, film:
-            text.write(json.dumps(self._head(), indent=2)[:-2] + ',\n  "frames": [')
-            for batch in self._batches():
-                for picture, prediction in zip(batch, self._predict(batch), strict=True):
-                    film.write(self.predictor.draw(picture.image, prediction), picture.time)
-                    text.write(",\n    " if self.frames else "\n    ")
-                    text.write(json.dumps(self._line(picture, prediction)))
-                    self.frames += 1
-                self.watch(len(batch))
-            text.write("\n  ],\n" + json.dumps(self._tail(), indent=2)[2:] + "\n")
+            self.write(lambda: text, film)
+            text.write("\n")
+
+    def write(self, begin: Callable[[], IO[str]], film: VideoWriter | None = None) -> None:
+        """Write the record, frame by frame; and the frames into ``film``, with what is predicted."""
+        predicted = self._predicted()
+        first = next(predicted)  # raises where there is none, before a word is written
+        text = begin()
+        text.write(json.dumps(self._head(), indent=2)[:-2] + ',\n  "frames": [')
+        for picture, prediction in chain([first], predicted):
+            if film is not None:
+                film.write(self.predictor.draw(picture.image, prediction), picture.time)
+            text.write(",\n    " if self.frames else "\n    ")
+            text.write(json.dumps(self._line(picture, prediction)))
+            self.frames += 1
+        text.write("\n  ],\n" + json.dumps(self._tail(), indent=2)[2:])
+
+    def _predicted(self) -> Iterator[tuple[TimedPicture, Any]]:
+        """Each frame and what is in it."""
+        for batch in self._batches():
+            yield from zip(batch, self._predict(batch), strict=True)
+            self.watch(len(batch))
 
     def _batches(self) -> Iterator[list[TimedPicture]]:
         """The frames up to the first that cannot be read; why it cannot is kept as ``fault``."""

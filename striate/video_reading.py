@@ -87,9 +87,9 @@ class Footage:
     read: Callable[[], Iterator[TimedPicture]]
 
 
-def is_footage(path: Path) -> bool:
-    """Whether ``path`` is a folder or called as videos are."""
-    return path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES
+def is_video(path: Path) -> bool:
+    """Whether ``path`` is called as videos are, and no folder."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
 
 
 def open_footage(path: Path, channels: int, rate: float | None = None) -> Footage:

@@ -1,6 +1,6 @@
 """From picture files to boxes through windows: a localizer with objectness searches larger pictures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import ceil, sqrt
@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from striate.data.images import MAX_PIXELS, decode_image, inspect_image
+from striate.data.images import MAX_PIXELS, inspect_image
 from striate.device import to_input
 from striate.errors import InputError
-from striate.predictor import Predictor, check_pixels
+from striate.predictor import Asked, Picture, Predictor, Seen, name_of
 from striate.samples import Detections
 from striate.tasks.detection.bands import Bands
 from striate.tasks.detection.fully_convolutional import FullyConvolutional, fully_convolutional
@@ -57,41 +57,37 @@ class WindowPredictor(Predictor):
     overlap: float = USUAL.iou
     watch: Callable[[str, int], Watch] = unwatched
 
-    def predictions(self, pictures: Sequence[str | Path | Tensor]) -> Iterator[Detections]:
+    def predictions(self, pictures: Iterable[Picture]) -> Iterator[Detections]:
         """The objects found in each picture, in its pixels; all pictures are checked before the first.
 
         Raises:
             InputError: a picture cannot be read, has other channels than the network, or is of a size that
                 the windows do not suit.
         """
-        for picture in pictures:
-            self.check(picture)
-        for picture in pictures:
-            yield self.look(picture)
+        pictures = list(pictures)
+        for i, picture in enumerate(pictures):
+            self.check(picture, name_of(picture, i))
+        return super().predictions(pictures)
+
+    def attempts(self, pictures: Iterable[Asked], keep: bool = False) -> Iterator[Seen | InputError]:
+        """For each picture the objects found, or why it cannot be searched; one is in memory at a time."""
+        for asked in pictures:
+            try:
+                pixels = asked.read()
+                self.check_size(pixels.shape, asked.name)
+            except InputError as error:
+                yield InputError(error.what, error.where or asked.name, error.what_to_do)
+                continue
+            yield Seen(pixels if keep else None, self.look(pixels, asked.name))
 
     @torch.inference_mode()
-    def look(self, picture: str | Path | Tensor) -> Detections:
-        """The objects found in one picture."""
-        pixels = self.pixels(picture)
+    def look(self, pixels: Tensor, name: str = "") -> Detections:
+        """The objects found in one picture uint8 (C, H, W), of which ``watch`` is told by its file's name."""
         height, width = pixels.shape[1:]
-        name = "picture" if isinstance(picture, Tensor) else Path(picture).name
-        watch = self.watch(name, self.count_windows(height, width))
+        watch = self.watch(Path(name).name, self.count_windows(height, width))
         images = self.preprocessing.normalize(to_input(pixels[None].to(self.device)))
         choice = Choice(self.score, self.overlap, NO_LIMIT)
         return find_objects(self.scanner(watch), images, self.sizes, choice)[0]
-
-    def pixels(self, picture: str | Path | Tensor) -> Tensor:
-        """One picture as uint8 (C, H, W), as it is."""
-        if not isinstance(picture, Tensor):
-            return decode_image(Path(picture), channels=self.preprocessing.channels)
-        check_pixels(picture)
-        if len(picture) != self.preprocessing.channels:
-            raise InputError(
-                f"the picture has {len(picture)} channels, the model expects {self.preprocessing.channels}",
-                "the tensor",
-                "convert it",
-            )
-        return picture
 
     def scanner(self, watch: Watch) -> Scanner:
         """What looks through all windows of one size."""
@@ -127,13 +123,24 @@ class WindowPredictor(Predictor):
             for size in self.sizes
         )
 
-    def check(self, picture: str | Path | Tensor) -> None:
+    def check(self, picture: Picture, name: str = "") -> None:
         """Raise InputError if the picture is no picture, or of a size that the windows do not suit."""
-        if isinstance(picture, Tensor):
-            where, (height, width) = "the tensor", self.pixels(picture).shape[1:]
+        if isinstance(picture, str | Path):
+            facts = inspect_image(Path(picture))
+            self.check_size((self.preprocessing.channels, facts.height, facts.width), str(picture))
         else:
-            where, facts = str(picture), inspect_image(Path(picture))
-            height, width = facts.height, facts.width
+            self.check_size(self.pixels(picture, name).shape, name)
+
+    def check_size(self, shape: Sequence[int], where: str) -> None:
+        """Raise InputError if a picture (C, H, W) has other channels than the network, or a size that the
+        windows do not suit."""
+        channels, height, width = shape
+        if channels != self.preprocessing.channels:
+            raise InputError(
+                f"the picture has {channels} channels, the model expects {self.preprocessing.channels}",
+                where,
+                "convert it",
+            )
         window = self.preprocessing.size
         if (largest := max(self.sizes)) > max(height, width):
             raise InputError(

@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from striate.data.images import save_image
@@ -81,6 +83,18 @@ def test_boxes_have_names_and_are_drawn(file: Path, tmp_path: Path) -> None:
     assert replace(looking, score=1.0).predict(file) == []
 
 
+def test_arrays_pillow_images_and_bytes_are_searched_too(file: Path) -> None:
+    looking = through_windows(predictor(), [32])
+    expected = looking.predict(file)
+    assert len(expected) > 3
+    for picture in (np.array(Image.open(file)), Image.open(file), file.read_bytes()):
+        assert looking.predict(picture) == expected
+        assert looking.predict([picture, file]) == [expected, expected]
+    with pytest.raises(InputError) as caught:
+        looking.predict([file, np.zeros((20, 40, 3), np.float64), np.zeros((20, 20), np.uint8)])
+    assert caught.value.where == "picture 2 of the list"
+
+
 @pytest.mark.parametrize("one_pass", [False, True])
 def test_it_tells_how_many_windows_there_are_and_each_that_it_has_looked_through(
     file: Path, one_pass: bool
@@ -94,7 +108,7 @@ def test_it_tells_how_many_windows_there_are_and_each_that_it_has_looked_through
 
     looking = replace(through_windows(predictor(), [32, 50], one_pass), watch=watch)
     looking.predict_all([file, photograph(50, 50)])
-    assert [name for name, _ in told] == ["photograph.png", "picture"]
+    assert [name for name, _ in told] == ["photograph.png", "picture 1 of the list"]
     assert sum(count for _, count in told) == sum(done)
     if not one_pass:  # 8 pixels apart: 71x90 are 6x9 windows of 32, as 45x58 3x5; 50x50 4x4, as 32x32 one
         assert [count for _, count in told] == [6 * 9 + 3 * 5, 4 * 4 + 1]

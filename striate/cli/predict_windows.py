@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import InputError
 
 if TYPE_CHECKING:
+    from striate.cli.progress import TrainingProgress
     from striate.predictor import Predictor
 
 
@@ -30,17 +30,18 @@ def looking_through(
     return found if overlap is None else replace(found, overlap=overlap)
 
 
-def watched(predictor: "Predictor", pictures: Sequence[Path]) -> list[Any]:
-    """What is predicted for each picture, with a bar for the windows of the one under way."""
-    from striate.cli.progress import TrainingProgress
+def watched(predictor: "Predictor", progress: "TrainingProgress") -> "Predictor":
+    """The predictor, with a bar for the windows of the picture under way if it looks through any."""
     from striate.window_predictor import Watch, WindowPredictor
 
     if not isinstance(predictor, WindowPredictor):
-        return list(predictor.predictions(pictures))
-    with TrainingProgress() as progress:
+        return predictor
+    bars: list[Any] = []
 
-        def watch(picture: str, count: int) -> Watch:
-            progress.remove_bars()
-            return progress.watch(f"windows of {picture}", count)
+    def watch(picture: str, count: int) -> Watch:
+        while bars:
+            progress.live.remove_task(bars.pop())
+        bars.append(bar := progress.live.add_task(f"windows of {picture}", total=count, note=""))
+        return lambda done: progress.live.advance(bar, done)
 
-        return list(replace(predictor, watch=watch).predictions(pictures))
+    return replace(predictor, watch=watch)

@@ -114,18 +114,20 @@ def test_crop_looks_at_a_part_and_tells_boxes_in_the_whole_picture(
     assert [path.name for path in (tmp_path / "drawn").iterdir()] == [f"{file.stem}.png"]
 
 
-def test_several_videos_and_folders_have_a_line_each(
-    run_cli: Any, detector_run: Run, walk: Path, tmp_path: Path
-) -> None:
+def test_several_folders_of_frames_have_a_line_each(run_cli: Any, detector_run: Run, tmp_path: Path) -> None:
     write_frames(tmp_path / "camera", moving_digit(4))
     (tmp_path / "camera" / "log.txt").touch()
-    arguments = ("predict", detector_run.path, walk, tmp_path / "camera", "--draw", tmp_path / "drawn")
-    outcome = run_cli(*arguments)
+    write_frames(tmp_path / "other", moving_digit(10))
+    folders = (tmp_path / "other", tmp_path / "camera")
+    outcome = run_cli("predict", detector_run.path, *folders, "--fps", 25, "--draw", tmp_path / "drawn")
     assert outcome.code == 0
     assert outcome.err == f"{tmp_path / 'camera'}: left aside what is no picture: 1 (log.txt)\n"
     heading, *lines = outcome.out.splitlines()
     assert heading.split() == ["source", "frames", "predicted", "per", "second", "annotated", "record"]
-    assert [line.split()[:2] for line in lines] == [[str(walk), "10"], [str(tmp_path / "camera"), "4"]]
+    assert [line.split()[:2] for line in lines] == [
+        [str(tmp_path / "other"), "10"],
+        [str(tmp_path / "camera"), "4"],
+    ]
     assert len(list((tmp_path / "drawn").iterdir())) == 4
 
 
@@ -134,7 +136,7 @@ def test_the_current_folder_has_a_name_too(
 ) -> None:
     write_frames(tmp_path / "camera", moving_digit(2))
     monkeypatch.chdir(tmp_path / "camera")
-    assert run_cli("predict", detector_run.path, ".", "--draw", tmp_path / "drawn").code == 0
+    assert run_cli("predict", detector_run.path, ".", "--fps", 9, "--draw", tmp_path / "drawn").code == 0
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["camera.json", "camera.mp4"]
 
 
@@ -152,7 +154,8 @@ def test_a_classifier_names_what_is_in_frames(run_cli: Any, digits_run: Run, tmp
     (tmp_path / "camera").mkdir()
     for file in files:
         file.rename(tmp_path / "camera" / file.name)
-    outcome = run_cli("predict", digits_run.path, tmp_path / "camera", "--draw", tmp_path / "drawn")
+    flags = ("--fps", 25, "--draw", tmp_path / "drawn")
+    outcome = run_cli("predict", digits_run.path, tmp_path / "camera", *flags)
     assert outcome.code == 0, outcome.err
     frames = json.loads((tmp_path / "drawn" / "camera.json").read_text())["frames"]
     for i, frame in enumerate(frames):
@@ -162,6 +165,58 @@ def test_a_classifier_names_what_is_in_frames(run_cli: Any, digits_run: Run, tmp
         assert [p["score"] for p in frame["predictions"]] == pytest.approx(
             [p.score for p in expected], abs=1e-4
         )
+
+
+def test_a_folder_without_a_rate_holds_pictures(run_cli: Any, detector_run: Run, tmp_path: Path) -> None:
+    files = write_frames(tmp_path / "camera", moving_digit(2))
+    outcome = run_cli(
+        "predict", detector_run.path, tmp_path / "camera", "--json", "--draw", tmp_path / "drawn"
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    assert [entry["file"] for entry in json.loads(outcome.out)] == list(map(str, files))
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["0.png", "1.png"]
+
+
+def test_without_draw_json_has_the_records(
+    run_cli: Any, detector_run: Run, walk: Path, tmp_path: Path
+) -> None:
+    short = write_video(tmp_path / "short.mkv", moving_digit(3))
+    (tmp_path / "text.mp4").write_text("no video")
+    sources = (walk, tmp_path / "text.mp4", short)
+    outcome = run_cli("predict", detector_run.path, *sources, "--score", 0, "--json")
+    assert outcome.code == 1
+    first, bad, second = json.loads(outcome.out)
+    assert (bad["source"], list(bad)) == (str(tmp_path / "text.mp4"), ["source", "error"])
+    assert outcome.err.splitlines()[1] == f"  in: {tmp_path / 'text.mp4'}"
+    flags = ("--draw", tmp_path / "drawn", "--score", 0)
+    assert run_cli("predict", detector_run.path, walk, short, *flags).code == 0
+    for record, name in ((first, "walk"), (second, "short")):
+        drawn = json.loads((tmp_path / "drawn" / f"{name}.json").read_text())
+        for either in (record, drawn):
+            either.pop("predicted_per_second")
+        assert record == drawn
+    assert len(first["frames"]) == 10
+
+
+def test_a_folder_of_frames_needs_no_pyav_for_its_record(
+    run_cli: Any, detector_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_frames(tmp_path / "camera", moving_digit(2))
+    monkeypatch.setitem(sys.modules, "av", None)
+    outcome = run_cli("predict", detector_run.path, tmp_path / "camera", "--fps", 4, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert [frame["time"] for frame in json.loads(outcome.out)[0]["frames"]] == [0, 0.25]
+
+
+def test_of_several_bad_videos_each_is_named(run_cli: Any, detector_run: Run, tmp_path: Path) -> None:
+    bad = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    bad[0].write_text("no video")
+    good = write_video(tmp_path / "good.mp4", moving_digit(5))
+    outcome = run_cli("predict", detector_run.path, *bad, good, "--draw", tmp_path / "drawn")
+    assert outcome.code == 1
+    assert all(str(path) in line for path, line in zip(bad, outcome.err.splitlines(), strict=False))
+    assert "error: 2 of 3 videos cannot be predicted" in outcome.err
+    assert len(read_video(tmp_path / "drawn" / "good.mp4")[0]) == 5
 
 
 def test_a_damaged_video_ends_with_exit_code_1_and_what_was_before(
@@ -188,16 +243,19 @@ def test_a_damaged_video_ends_with_exit_code_1_and_what_was_before(
     ("arguments", "told"),
     [
         (["WALK"], "--draw"),
+        (["WALK"], "--json"),
+        (["WALK", "--csv", "DRAWN", "--json"], "--csv"),
         (["none.mp4", "--draw", "DRAWN"], "no such file"),
         (["WALK", "PICTURE", "--draw", "DRAWN"], "predict them apart"),
-        (["PICTURE", "EMPTY", "--draw", "DRAWN"], "predict them apart"),
+        (["WALK", "EMPTY", "--draw", "DRAWN"], "predict them apart"),
+        (["EMPTY", "--draw", "DRAWN", "--fps", "10"], "no pictures"),
         (["EMPTY", "--draw", "DRAWN"], "no pictures"),
         (["WALK", "--draw", "DRAWN", "--fps", "10"], "--fps"),
         (["PICTURE", "--fps", "10"], "--fps"),
         (["PICTURE", "--crop", "0", "0", "1", "1.1"], "--crop"),
         (["WALK", "WALK", "--draw", "DRAWN"], "both be drawn"),
         (["WALK", "--draw", "TAKEN"], "exists already"),
-        (["WALK", "TEXT", "--draw", "DRAWN"], "text.mp4"),
+        (["TEXT", "--draw", "DRAWN"], "text.mp4"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_the_work(
@@ -228,8 +286,8 @@ def test_without_pyav_it_is_told_what_to_install(
 ) -> None:
     write_frames(tmp_path / "camera", moving_digit(2))
     monkeypatch.setitem(sys.modules, "av", None)
-    for source in (walk, tmp_path / "camera"):
-        outcome = run_cli("predict", detector_run.path, source, "--draw", tmp_path / "drawn")
+    for arguments in ((walk, "--json"), (tmp_path / "camera", "--fps", 9, "--draw", tmp_path / "drawn")):
+        outcome = run_cli("predict", detector_run.path, *arguments)
         assert outcome.code == 2
         assert "pip install 'striate[video]'" in outcome.err
 

@@ -127,7 +127,7 @@ def test_videos_are_searched_frame_by_frame(run_cli: Any, localizer: Run, tmp_pa
     pytest.importorskip("av")
     frames = make_scenes(3, 64, (1, 2), split="test").pixels
     write_frames(tmp_path / "walk", frames)
-    flags = ["--windows", 32, "--one-pass", "--score", 0, "--draw", tmp_path / "drawn"]
+    flags = ["--windows", 32, "--one-pass", "--score", 0, "--fps", 9, "--draw", tmp_path / "drawn"]
     outcome = run_cli("predict", localizer.path, tmp_path / "walk", *flags)
     assert outcome.code == 0, outcome.err
     record = json.loads((tmp_path / "drawn" / "walk.json").read_text())

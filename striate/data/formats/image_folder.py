@@ -102,10 +102,15 @@ def _open(path: Path, archive: Archive | None) -> tuple[Listing, MakeImages]:
     if is_archive(path):
         opened = archive or open_archive(path)
         return (
-            Listing(*(tuple(sorted(filter(_is_data, names))) for names in (opened.files, opened.folders))),
+            list_archive(opened),
             lambda root, paths, channels: ArchiveImages(opened, root, paths, channels),
         )
     return list_folder(path), lambda root, paths, channels: FolderImages(path / root, paths, channels)
+
+
+def list_archive(archive: Archive) -> Listing:
+    """The data in an archive, sorted."""
+    return Listing(*(tuple(sorted(filter(_is_data, names))) for names in (archive.files, archive.folders)))
 
 
 def list_folder(path: Path) -> Listing:
