@@ -15,6 +15,7 @@ from striate.audit.findings import Finding
 from striate.audit.inventory import Entry, Inventory
 from striate.data.dataset import ArrayImages, FolderImages, Images
 from striate.data.images import IMAGE_SUFFIXES, resize, with_channels
+from striate.data.picture_kinds import SUFFIXES, kind_of
 from striate.data.workers import TIMEOUT, read_lists
 from striate.errors import InputError
 
@@ -29,25 +30,6 @@ _CUT = re.compile(  # what decoders say of a file that is not all there
     r"|end of the (PNG|GIF) is missing|does not match its checksum",
     re.I,
 )
-
-_BEGINNINGS = (  # how the content of a file begins, and the format that this tells
-    (re.compile(rb"\xff\xd8\xff"), "JPEG"),
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
-    (re.compile(rb"GIF8[79]a"), "GIF"),
-    (re.compile(rb"BM"), "BMP"),
-    (re.compile(rb"RIFF....WEBP", re.S), "WebP"),
-    (re.compile(rb"II\*\0|MM\0\*"), "TIFF"),
-    (re.compile(rb"P[1-6]\s"), "PNM"),
-)
-_SUFFIXES = {
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "PNG": {".png"},
-    "GIF": {".gif"},
-    "BMP": {".bmp", ".dib"},
-    "WebP": {".webp"},
-    "TIFF": {".tif", ".tiff"},
-    "PNM": {".ppm", ".pgm", ".pbm", ".pnm"},
-}
 
 
 @dataclass(frozen=True)
@@ -145,8 +127,9 @@ def look_at(entries: tuple[Entry, ...], parts: tuple[Images, ...], number: int, 
 
 
 def format_of(content: bytes) -> str:
-    """The format that the first bytes of a file tell; "" if they tell none."""
-    return next((name for beginning, name in _BEGINNINGS if beginning.match(content)), "")
+    """The format that the first bytes of a file tell; "" if they tell none that is read."""
+    kind = kind_of(content)
+    return kind.name if kind and kind.suffixes else ""
 
 
 def picture_findings(entries: tuple[Entry, ...], looks: Looks) -> list[Finding]:
@@ -167,7 +150,7 @@ def picture_findings(entries: tuple[Entry, ...], looks: Looks) -> list[Finding]:
             found.append(Finding("unreadable", (i,), look.fault))
         if look.fault:
             continue
-        if look.format and suffix not in _SUFFIXES[look.format]:
+        if look.format and suffix not in SUFFIXES[look.format]:
             found.append(Finding("wrong-suffix", (i,), f"the content is {look.format}"))
         elif entry.fault:
             found.append(Finding("left-out", (i,), entry.fault))
