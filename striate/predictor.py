@@ -125,7 +125,9 @@ class Predictor:
             raise unwritable(folder, error, "--draw") from None
         found = predictions or self.predictions(pictures)
         for picture, name, prediction in zip(pictures, names, found, strict=True):
-            image = decode_image(picture, channels=self.preprocessing.channels)
+            image = decode_image(
+                picture, channels=self.preprocessing.channels, white=self.preprocessing.white
+            )
             drawn = self.draw(image, prediction)
             write_atomically(folder / name, lambda path, drawn=drawn: drawn.save(path, "PNG"))  # type: ignore[misc]
 
@@ -164,7 +166,9 @@ class Predictor:
     def place(self, picture: str | Path | Tensor) -> tuple[Tensor, Frame]:
         """One picture as uint8 (C, H, W) of the network's input size, and its frame."""
         if not isinstance(picture, Tensor):
-            pixels = decode_image(Path(picture), channels=self.preprocessing.channels)
+            pixels = decode_image(
+                Path(picture), channels=self.preprocessing.channels, white=self.preprocessing.white
+            )
             try:
                 return self.place(pixels)
             except InputError as error:

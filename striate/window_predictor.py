@@ -83,7 +83,9 @@ class WindowPredictor(Predictor):
     def pixels(self, picture: str | Path | Tensor) -> Tensor:
         """One picture as uint8 (C, H, W), as it is."""
         if not isinstance(picture, Tensor):
-            return decode_image(Path(picture), channels=self.preprocessing.channels)
+            return decode_image(
+                Path(picture), channels=self.preprocessing.channels, white=self.preprocessing.white
+            )
         check_pixels(picture)
         if len(picture) != self.preprocessing.channels:
             raise InputError(

@@ -111,7 +111,9 @@ def decode_image(
     return decoded if channels is None else with_channels(decoded, channels, place_of(source, name))
 
 
-def to_image(source: object, name: str = "", channels: int | None = None) -> Tensor:
+def to_image(
+    source: object, name: str = "", channels: int | None = None, white: float | None = None
+) -> Tensor:
     """A picture from whatever holds one.
 
     Args:
@@ -119,7 +121,7 @@ def to_image(source: object, name: str = "", channels: int | None = None) -> Ten
             array (H, W) or (H, W, 1, 3 or 4) that is uint8, uint16, bool or floating point from 0 to 1, or
             a tensor that is a picture already. A fourth channel is opacity, and laid on white.
         name: what an error calls it; by default the path.
-        channels: as for ``decode_image``.
+        channels, white: as for ``decode_image``.
 
     Returns:
         uint8 (C, H, W), upright; it shares memory with ``source`` only where that is a tensor.
@@ -129,9 +131,9 @@ def to_image(source: object, name: str = "", channels: int | None = None) -> Ten
     """
     if isinstance(source, str | Path | bytes | bytearray | memoryview):
         file = Path(source) if isinstance(source, str | Path) else bytes(source)
-        return decode_image(file, name, channels)
+        return decode_image(file, name, channels, white)
     try:
-        image = _from_memory(source)
+        image = _from_memory(source, white)
     except InputError as error:
         raise InputError(error.what, name, error.what_to_do) from None
     return image if channels is None else with_channels(image, channels, name)
@@ -219,7 +221,7 @@ def save_image(image: Tensor, path: Path) -> None:
         ) from error
 
 
-def _from_memory(source: object) -> Tensor:
+def _from_memory(source: object, white: float | None) -> Tensor:
     if isinstance(source, Tensor):
         if source.dtype == torch.uint8 and source.ndim == 3 and source.shape[0] in (1, 3) and source.numel():
             return source
@@ -227,9 +229,9 @@ def _from_memory(source: object) -> Tensor:
     elif isinstance(source, Image.Image):
         if source.width * source.height > MAX_PIXELS:
             raise too_many_pixels(MAX_PIXELS)
-        return torch.from_numpy(upright_pixels(source)).permute(2, 0, 1)
+        return torch.from_numpy(upright_pixels(source, white)).permute(2, 0, 1)
     elif isinstance(source, np.ndarray):
-        return torch.from_numpy(array_pixels(source)).permute(2, 0, 1)
+        return torch.from_numpy(array_pixels(source, white)).permute(2, 0, 1)
     else:
         kind = f"a {type(source).__name__}"
     raise InputError(
@@ -250,7 +252,7 @@ def _decode(stream: BinaryIO, white: float | None) -> NDArray[np.uint8]:
     orientation = _orientation(image, stream)
     pixels = _decode_jpeg(image, stream) if image.format in _JPEG else None
     if pixels is None:
-        pixels = pillow_pixels(image, white if image.format == "PNG" else None)
+        pixels = pillow_pixels(image, white)
     return pixels if image.format == "TIFF" else turn_upright(pixels, orientation)  # Pillow turns TIFF
 
 

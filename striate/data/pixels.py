@@ -15,10 +15,12 @@ from striate.errors import InputError
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 
+_KEEP_THEIR_VALUES = (None, "PNG", "TIFF")  # of other formats, Pillow scales more than 8 bits to 16
 
-def array_pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
+
+def array_pixels(values: NDArray[Any], white: float | None = None) -> NDArray[np.uint8]:
     """The pixels of an array (H, W) or (H, W, 1, 3 or 4), in memory of their own; a fourth channel is
-    opacity, and laid on white.
+    opacity, and laid on white. ``white`` is the value that becomes 255 where there are more than 8 bits.
 
     Raises:
         InputError: another shape, another type, or floating point outside 0..1.
@@ -26,17 +28,18 @@ def array_pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
     if values.ndim not in (2, 3) or not values.size or values.shape[2:] not in ((), (1,), (3,), (4,)):
         raise _unshapely(values.shape)
     planes = values.reshape(*values.shape[:2], -1)
-    return lay_on_white(to_8_bits(planes, name=f"an array of {values.dtype}"))
+    white = None if values.dtype.itemsize == 1 else white
+    return lay_on_white(to_8_bits(planes, white, f"an array of {values.dtype}"))
 
 
-def upright_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """The pixels of a Pillow image, turned upright by its EXIF orientation.
+def upright_pixels(image: Image.Image, white: float | None = None) -> NDArray[np.uint8]:
+    """The pixels of a Pillow image, turned upright by its EXIF orientation; ``white`` as of ``array_pixels``.
 
     Raises:
         InputError: it cannot be loaded, or its mode has no colours to show.
     """
     try:
-        pixels = pillow_pixels(image)
+        pixels = pillow_pixels(image, white)
         return turn_upright(
             pixels, valid_orientation(image.getexif())
         )  # of TIFF, Pillow has removed it by now
@@ -69,6 +72,7 @@ def pillow_pixels(image: Image.Image, white: float | None = None) -> NDArray[np.
         if image.mode == "I" and image.format in ("PNG", "PPM"):  # in those, mode I holds 16 bits
             deep = deep.astype(np.uint16)
     if deep is not None:
+        white = white if image.format in _KEEP_THEIR_VALUES else None
         pixels = to_8_bits(deep, white, f"a picture of mode {image.mode}").reshape(*deep.shape[:2], -1)
         return _without(transparent_pixels(image, deep, 16), lay_on_white(pixels))
     if image.mode in ("1", "L", "RGB") and isinstance(image.info.get("transparency"), int | tuple):
@@ -131,7 +135,7 @@ def to_8_bits(
         values.min() >= 0 and values.max() <= white
     ):  # also for NaN
         what = "floating-point values" if kind == "f" else f"values from {values.min()} to {values.max()},"
-        raise InputError(f"{what} outside 0..{white:g}", "", "divide them by the value that is white")
+        raise InputError(f"{what} outside 0..{white:g}", "", "give the value that is white, or divide by it")
     scaled: NDArray[np.uint8] = np.rint(values * np.float32(255 / white)).astype(np.uint8)
     return scaled
 

@@ -27,6 +27,7 @@ _PLAIN = (0, 1, 2, 5)  # those whose values are colours by themselves
 _FORMS = {1: "u", 2: "i", 3: "f", 4: "u", 5: "c", 6: "c"}  # sample format: numpy's letter
 _FORM_NAMES = {"u": "", "i": "signed ", "f": "floating-point ", "c": "complex "}
 _PREMULTIPLIED, _OPACITY = 1, 2  # what an extra channel may be
+_TELL_WHITE = "tell which value is white (--set input.white=VALUE), or save it with 8 or 16 bits"
 _SHOW_CHANNELS = "save the channels that are wanted as RGB or grey, 8 or 16 bits"
 
 
@@ -184,12 +185,12 @@ def _check_white(header: TiffHeader, values: NDArray[Any], white: float | None) 
             raise InputError(
                 f"{header} has values outside 0..{top:g}",
                 "",
-                "divide them by the value of white",
+                _TELL_WHITE,
             )
     elif white is None and (layout.form == "i" or layout.bits > 16):
         raise InputError(
             f"{header} is not read: which value is white is unknown",
-            what_to_do="save it as grey or RGB with 8 or 16 bits",
+            what_to_do=_TELL_WHITE,
         )
 
 
