@@ -188,7 +188,7 @@ class Predictor:
             InputError: as ``predict``.
         """
         if not isinstance(picture, Tensor):
-            return to_image(picture, name, self.preprocessing.channels)
+            return to_image(picture, name, self.preprocessing.channels, self.preprocessing.white)
         check_pixels(picture, name)
         return picture
 

@@ -92,6 +92,7 @@ class InputSettings(Section):
     margin: Annotated[int, Field(ge=0)] = 0  # pixels of black border inside the size (LeNet-5: 28 in 32)
     mean: tuple[float, ...] | None = None  # per channel, of pixels in 0..1; None: measured on train
     std: tuple[Positive, ...] | None = None
+    white: Positive | None = None  # of more than 8 bits: the value that becomes 255; None: the largest
 
 
 class AugmentSettings(Section):

@@ -55,6 +55,7 @@ class InputFacts(BaseModel):
     std: tuple[PositiveFloat, ...]
     resize: PositiveInt | None = None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    white: PositiveFloat | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

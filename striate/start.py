@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,8 @@ def _of_detector(recipe: Recipe) -> Start:
         if whole:
             return _of_run(recipe)
         known = Preprocessing(**dict(read_config(settings.weights).input))
-        return Start(_for_boxes(recipe, known.channels, known.mean, known.std), None)
+        look = _for_boxes(recipe, known.channels, known.mean, known.std)
+        return Start(replace(look, white=known.white), None)
     name = settings.name if whole else str(backbone_of(settings)[0])
     cards: Mapping[str, Any] = DETECTOR_WEIGHTS if whole else WEIGHTS
     if name in cards:
@@ -146,7 +147,8 @@ def fitting(start: Start | None, recipe: Recipe, channels: int) -> Preprocessing
     wish, known = recipe.input, start.preprocessing if start else None
     if known is None:
         size = wish.size or usual_size(recipe)
-        return Preprocessing(size, channels, wish.fit, wish.margin, wish.mean or (), wish.std or ())
+        mean, std = wish.mean or (), wish.std or ()
+        return Preprocessing(size, channels, wish.fit, wish.margin, mean, std, white=wish.white)
     channels = max(channels, known.channels)  # grey pictures are repeated for a colour network
     size, resize = wish.size or known.size, known.resize
     if resize is not None:
@@ -157,7 +159,8 @@ def fitting(start: Start | None, recipe: Recipe, channels: int) -> Preprocessing
     fit = wish.fit if "fit" in wish.model_fields_set else known.fit
     repeats = channels // known.channels
     mean, std = wish.mean or known.mean * repeats, wish.std or known.std * repeats
-    return Preprocessing(size, channels, fit, margin, mean, std, resize, known.interpolation)
+    white = wish.white if "white" in wish.model_fields_set else known.white
+    return Preprocessing(size, channels, fit, margin, mean, std, resize, known.interpolation, white)
 
 
 def usual_size(recipe: Recipe) -> tuple[int, int]:

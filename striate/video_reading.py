@@ -92,20 +92,21 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
 
 
-def open_footage(path: Path, channels: int, rate: float | None = None) -> Footage:
+def open_footage(path: Path, channels: int, rate: float | None = None, white: float | None = None) -> Footage:
     """Look at a video file, or a folder of frames in the natural order of their names, and the first frame.
 
     Args:
         path: of the file or folder.
         channels: 1 or 3, of the pictures wanted; as for ``decode_image``.
         rate: frames per second of a folder, 25 by default; a video has its own.
+        white: of the frames of a folder, as for ``decode_image``.
 
     Raises:
         InputError: there is no such file, it holds no frame that can be read, a ``rate`` is given for a
             video, or PyAV is not installed.
     """
     if path.is_dir():
-        return _open_folder(path, channels, rate or FOLDER_RATE)
+        return _open_folder(path, channels, rate or FOLDER_RATE, white)
     if rate is not None:
         raise InputError("a video has time stamps of its own", path, "leave out --fps")
     return _open_video(path, channels)
@@ -128,24 +129,24 @@ def check_av() -> None:
 # Folders ----------------------------------------------------------------------------------------------------
 
 
-def _open_folder(path: Path, channels: int, rate: float) -> Footage:
+def _open_folder(path: Path, channels: int, rate: float, white: float | None) -> Footage:
     files = sorted(
         (file for file in path.iterdir() if file.name[0] != "."), key=lambda f: natural_order(f.name)
     )
     frames = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     if not frames:
         raise InputError("there are no pictures in the folder", path, "name a folder of camera frames")
-    _, height, width = decode_image(frames[0], channels=channels).shape
+    _, height, width = decode_image(frames[0], channels=channels, white=white).shape
     others = tuple(file.name for file in files if file.suffix.lower() not in IMAGE_SUFFIXES)
-    read = partial(_read_folder, frames, channels, rate, (height, width))
+    read = partial(_read_folder, frames, channels, white, rate, (height, width))
     return Footage(path, rate, height, width, Fraction(1), len(frames), others, read)
 
 
 def _read_folder(
-    frames: list[Path], channels: int, rate: float, size: tuple[int, int]
+    frames: list[Path], channels: int, white: float | None, rate: float, size: tuple[int, int]
 ) -> Iterator[TimedPicture]:
     for index, file in enumerate(frames):
-        image = decode_image(file, channels=channels)
+        image = decode_image(file, channels=channels, white=white)
         _check_size(image, size, index, file)
         yield TimedPicture(image, round(index / rate, 6), file.name)
 

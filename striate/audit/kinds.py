@@ -79,6 +79,12 @@ KINDS = {
             "rename them; other programs may refuse them",
         ),
         Kind("blank", "warning", "pictures that show nothing", "remove them, or take them again"),
+        Kind(
+            "narrow-range",
+            "warning",
+            "pictures that use only the lowest part of their range",
+            "tell which value is white, as --set input.white=4095 for 12 bits",
+        ),
         Kind("tiny", "warning", "pictures much smaller than the network sees", "find larger versions"),
         Kind(
             "extreme-aspect",

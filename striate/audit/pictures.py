@@ -14,7 +14,9 @@ from torch import Tensor
 from striate.audit.findings import Finding
 from striate.audit.inventory import Entry, Inventory
 from striate.data.dataset import ArrayImages, FolderImages, Images
-from striate.data.images import IMAGE_SUFFIXES, resize, with_channels
+from striate.data.depth import used_range
+from striate.data.images import IMAGE_SUFFIXES, MAX_PIXELS, resize, with_channels
+from striate.data.picture_kinds import SUFFIXES, kind_of
 from striate.data.workers import TIMEOUT, read_lists
 from striate.errors import InputError
 
@@ -22,6 +24,7 @@ SMALL_COPY = 32  # the side of the small copy that is kept of each picture while
 BLANK = 2.0  # grey levels; a picture whose small copy varies less (standard deviation) shows nothing
 TINY = 32  # pixels of the shorter side
 LONG = 4.0  # longer side / shorter side
+LEAST_UNUSED_BITS = 2  # of the values of all pictures; one may be chance
 
 _CHUNK = 64  # pictures that are read together
 _CUT = re.compile(  # what decoders say of a file that is not all there
@@ -29,25 +32,6 @@ _CUT = re.compile(  # what decoders say of a file that is not all there
     r"|end of the (PNG|GIF) is missing|does not match its checksum",
     re.I,
 )
-
-_BEGINNINGS = (  # how the content of a file begins, and the format that this tells
-    (re.compile(rb"\xff\xd8\xff"), "JPEG"),
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
-    (re.compile(rb"GIF8[79]a"), "GIF"),
-    (re.compile(rb"BM"), "BMP"),
-    (re.compile(rb"RIFF....WEBP", re.S), "WebP"),
-    (re.compile(rb"II\*\0|MM\0\*"), "TIFF"),
-    (re.compile(rb"P[1-6]\s"), "PNM"),
-)
-_SUFFIXES = {
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "PNG": {".png"},
-    "GIF": {".gif"},
-    "BMP": {".bmp", ".dib"},
-    "WebP": {".webp"},
-    "TIFF": {".tif", ".tiff"},
-    "PNM": {".ppm", ".pgm", ".pbm", ".pnm"},
-}
 
 
 @dataclass(frozen=True)
@@ -61,6 +45,8 @@ class Look:
         height, width: in pixels; 0 if it cannot be read.
         stored: SHA-256 of the stored bytes.
         pixels: SHA-256 of size and pixels as RGB.
+        bits: of a stored value, where it has more than 8; else 0.
+        largest: of these values.
     """
 
     fault: str = ""
@@ -70,6 +56,8 @@ class Look:
     width: int = 0
     stored: bytes = b""
     pixels: bytes = b""
+    bits: int = 0
+    largest: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,18 +123,22 @@ def look_at(entries: tuple[Entry, ...], parts: tuple[Images, ...], number: int, 
     pixels = hashlib.sha256(f"{rows.shape}".encode())
     pixels.update(rows.data)
     in_memory = isinstance(images, ArrayImages)
+    bits, largest = (0, 0) if in_memory else used_range(content, MAX_PIXELS) or (0, 0)
     return Look(
         format="" if in_memory else format_of(content),
         height=image.shape[1],
         width=image.shape[2],
         stored=hashlib.sha256(content).digest(),
         pixels=pixels.digest(),
+        bits=bits,
+        largest=largest,
     )
 
 
 def format_of(content: bytes) -> str:
-    """The format that the first bytes of a file tell; "" if they tell none."""
-    return next((name for beginning, name in _BEGINNINGS if beginning.match(content)), "")
+    """The format that the first bytes of a file tell; "" if they tell none that is read."""
+    kind = kind_of(content)
+    return kind.name if kind and kind.suffixes else ""
 
 
 def picture_findings(entries: tuple[Entry, ...], looks: Looks) -> list[Finding]:
@@ -167,7 +159,7 @@ def picture_findings(entries: tuple[Entry, ...], looks: Looks) -> list[Finding]:
             found.append(Finding("unreadable", (i,), look.fault))
         if look.fault:
             continue
-        if look.format and suffix not in _SUFFIXES[look.format]:
+        if look.format and suffix not in SUFFIXES[look.format]:
             found.append(Finding("wrong-suffix", (i,), f"the content is {look.format}"))
         elif entry.fault:
             found.append(Finding("left-out", (i,), entry.fault))
@@ -178,6 +170,23 @@ def picture_findings(entries: tuple[Entry, ...], looks: Looks) -> list[Finding]:
             found.append(Finding("extreme-aspect", (i,), f"{size}, {_ratio(look):.1f} : 1"))
         if spread < BLANK:
             found.append(Finding("blank", (i,), f"its values vary by {spread:.1f} of 255"))
+    return found + _range_findings(looks)
+
+
+def _range_findings(looks: Looks) -> list[Finding]:
+    """Pictures of more than 8 bits whose upper bits hold nothing in any of them, as cameras write them."""
+    found = []
+    for bits in sorted({look.bits for look in looks.each} - {0}):
+        entries = tuple(i for i, look in enumerate(looks.each) if look.bits == bits)
+        largest = max(looks.each[i].largest for i in entries)
+        unused = bits - max(largest.bit_length(), 1)
+        if unused >= LEAST_UNUSED_BITS:
+            detail = (
+                f"the values of {bits} bits reach {largest}, the lowest 1/{2**unused} of their range: "
+                f"at most {max(256 >> unused, 1)} of 256 levels are left; "
+                f"--set input.white={2 ** (bits - unused) - 1} keeps them all"
+            )
+            found.append(Finding("narrow-range", entries, detail))
     return found
 
 

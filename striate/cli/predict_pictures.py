@@ -68,8 +68,8 @@ def _seen(
     from striate.cli.progress import TrainingProgress
     from striate.predictor import Asked
 
-    channels = predictor.preprocessing.channels
-    asked = (Asked(picture.name, partial(picture.read, channels)) for picture in pictures)
+    channels, white = predictor.preprocessing.channels, predictor.preprocessing.white
+    asked = (Asked(picture.name, partial(picture.read, channels, white)) for picture in pictures)
     with TrainingProgress() as progress:
         done = progress.watch("pictures", len(pictures))
         attempts = watched(predictor, progress).attempts(asked, keep)

@@ -37,7 +37,8 @@ def predict_videos(
         told = "--draw drawn for a video and a record, --json to print the record"
         raise InputError("what is in a video is drawn into a folder, or printed as JSON", videos[0], told)
     _check_av(videos, draw)
-    footage = [_open(video, predictor.preprocessing.channels, fps) for video in videos]
+    look = predictor.preprocessing
+    footage = [_open(video, look.channels, fps, look.white) for video in videos]
     made: list[VideoPrediction] = []
     faults: list[InputError] = []
     with TrainingProgress() as progress, JsonList() as printed:
@@ -88,13 +89,13 @@ def _check_av(videos: Sequence[Path], draw: Path | None) -> None:
         typer.echo("this PyAV has no H.264: browsers will not play the MPEG-4 that is made", err=True)
 
 
-def _open(video: Path, channels: int, fps: float | None) -> "Footage | InputError":
+def _open(video: Path, channels: int, fps: float | None, white: float | None) -> "Footage | InputError":
     """Look at a source before the work begins."""
     from striate.cli.predict_pictures import tell_left_aside
     from striate.video_reading import open_footage
 
     try:
-        source = open_footage(video, channels, fps)
+        source = open_footage(video, channels, fps, white)
     except InputError as fault:
         return fault
     if source.left_aside:

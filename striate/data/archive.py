@@ -1,16 +1,18 @@
-"""Archives read in place: .zip, .tar, .tar.gz and .tgz; nothing is ever unpacked to disk.
+"""Archives read in place: .zip, .tar, .tar.gz, .tar.bz2 and .tar.xz; nothing is ever unpacked to disk.
 
 | kind                | reading one file                     | in memory                             |
 | ------------------- | ------------------------------------ | ------------------------------------- |
 | zip                 | random access                        | its directory                         |
 | tar                 | random access by offset              | its directory                         |
-| tar.gz              | possible only from the start on      | all files, up to ``MAX_UNPACKED_BYTES`` |
+| tar.gz, .bz2, .xz   | possible only from the start on      | all files, up to ``MAX_UNPACKED_BYTES`` |
 
 An archive crosses to a worker process by its path and is opened anew there when it is first read. Names
 are checked once, when it is opened: relative, without "..", each only once, and no links.
 """
 
+import bz2
 import gzip
+import lzma
 import os
 import stat
 import tarfile
@@ -22,13 +24,24 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from striate.data.archive_names import is_certain, zip_name
 from striate.data.images import MAX_FILE_BYTES
 from striate.errors import InputError
 
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+_Compressed = gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
+_Opener = type[gzip.GzipFile] | type[bz2.BZ2File] | type[lzma.LZMAFile]
+
+ARCHIVE_SUFFIXES = (
+    *(".zip", ".tar", ".tar.gz", ".tgz"),
+    *(".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),
+)
 MAX_UNPACKED_BYTES = 2 * 2**30
 
-_GZIP_MAGIC = b"\x1f\x8b"
+_COMPRESSIONS: dict[bytes, _Opener] = {  # by a file's first bytes
+    b"\x1f\x8b": gzip.GzipFile,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+}
 
 
 class Archive(ABC):
@@ -38,12 +51,14 @@ class Archive(ABC):
         path: the archive.
         files: names of its files, as relative paths with "/".
         folders: names of the folders that it lists (a folder that holds files need not be listed).
+        doubtful: those of ``files`` that an old program wrote in an encoding which nothing tells.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.files: tuple[str, ...] = ()
         self.folders: tuple[str, ...] = ()
+        self.doubtful: tuple[str, ...] = ()
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -64,9 +79,11 @@ class ZipArchive(Archive):
         infos = self._opened().infolist()
         for info in infos:
             _check_zip_member(info, path)
-        self.files, self.folders = _names([(info.filename, info.is_dir()) for info in infos], path)
-        inner = (info.filename for info in infos if not info.is_dir())
-        self._inner_names = dict(zip(self.files, inner, strict=True))
+        named = [(*zip_name(info), info) for info in infos]
+        self.files, self.folders = _names([(name, info.is_dir()) for name, _, info in named], path)
+        inner = [(info.filename, certain) for _, certain, info in named if not info.is_dir()]
+        self._inner_names = {file: name for file, (name, _) in zip(self.files, inner, strict=True)}
+        self.doubtful = tuple(file for file, (_, sure) in zip(self.files, inner, strict=True) if not sure)
 
     def read(self, name: str) -> bytes:
         try:
@@ -104,6 +121,7 @@ class TarArchive(Archive):
         self.files, self.folders = _names([(member.name, member.isdir()) for member in members], path)
         places = ((member.offset_data, member.size) for member in members if not member.isdir())
         self.places = dict(zip(self.files, places, strict=True))
+        self.doubtful = tuple(name for name in self.files if not is_certain(name))
 
     def read(self, name: str) -> bytes:
         offset, size = self.places[name]
@@ -119,14 +137,21 @@ class TarArchive(Archive):
 
 
 class CompressedTarArchive(Archive):
-    """A gzip-compressed tar file: read once from start to end, and kept."""
+    """A tar file compressed as a whole: read once from start to end, and kept.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the archive.
+        opener: opens it as the tar file that it holds.
+    """
+
+    def __init__(self, path: Path, opener: _Opener) -> None:
         super().__init__(path)
+        self._opener = opener
         self._contents: dict[str, bytes] | None = None
         members, contents = self._read_all()
         self.files, self.folders = _names([(member.name, member.isdir()) for member in members], path)
         self._contents = dict(zip(self.files, contents, strict=True))
+        self.doubtful = tuple(name for name in self.files if not is_certain(name))
 
     def read(self, name: str) -> bytes:
         if self._contents is None:
@@ -137,7 +162,7 @@ class CompressedTarArchive(Archive):
         """All members in order, and the contents of those that are files."""
         members, contents, total = [], [], 0
         try:
-            with gzip.open(self.path) as file:
+            with self._opener(self.path) as file:
                 for member in _tar_members(file, self.path):
                     members.append(member)
                     total += member.size
@@ -153,7 +178,7 @@ class CompressedTarArchive(Archive):
                         contents.append(file.read(member.size))
                 while file.read(2**20):  # to the checksum of the compressed data
                     pass
-        except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
+        except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
             raise _damaged(error, str(self.path)) from error
         return members, contents
 
@@ -183,16 +208,19 @@ def open_archive(path: Path) -> Archive:
         return ZipArchive(path)
     try:
         with path.open("rb") as file:
-            compressed = file.read(2) == _GZIP_MAGIC
+            beginning = file.read(6)
     except OSError as error:
         raise _damaged(error, str(path)) from error
-    return CompressedTarArchive(path) if compressed else TarArchive(path)
+    for mark, opener in _COMPRESSIONS.items():
+        if beginning.startswith(mark):
+            return CompressedTarArchive(path, opener)
+    return TarArchive(path)
 
 
-def _tar_members(file: IO[bytes] | gzip.GzipFile, path: Path) -> Iterator[tarfile.TarInfo]:
+def _tar_members(file: IO[bytes] | _Compressed, path: Path) -> Iterator[tarfile.TarInfo]:
     """The members in order, each checked, up to the end mark: tarfile itself would stop at damage and
     say nothing, as if the rest of the files had never been there."""
-    with tarfile.open(fileobj=file, mode="r:") as tar:
+    with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
         for member in tar:
             _check_tar_member(member, path)
             yield member

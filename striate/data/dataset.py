@@ -4,26 +4,29 @@ import hashlib
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from striate.data.archive import Archive
 from striate.data.images import ImageFacts, decode_image, encode_png, inspect_image
-from striate.errors import InputError, one_line
+from striate.data.stamps import Stamp, file_stamp, unreadable
+from striate.errors import one_line
 from striate.samples import Objects
 
 POOL = "all"  # the split of a data set that comes without splits
 
-Stamp = tuple[int, int, int, int]  # of a file: bytes, times of the last changes (content, all) in ns, inode
-
 
 class Images(ABC):
     """Pictures in a fixed order; they can be pickled, so that worker processes read them too."""
+
+    white: float | None = None  # the value of more than 8 bits that becomes 255; None: the largest
 
     @abstractmethod
     def __len__(self) -> int:
@@ -57,7 +60,13 @@ class Images(ABC):
 
     def decode(self, index: int, content: bytes) -> Tensor:
         """What ``read`` returns if ``content`` is what is stored."""
-        return decode_image(content, self.name(index))
+        return decode_image(content, self.name(index), white=self.white)
+
+    def with_white(self, white: float | None) -> Self:
+        """These pictures, read with another ``white``."""
+        other = copy(self)
+        other.white = white
+        return other
 
     def as_file(self, index: int) -> tuple[bytes, str]:
         """The picture as a file: its content, stored bytes where it is one, and its suffix, as ".jpg"."""
@@ -133,10 +142,10 @@ class FolderImages(Images):
         return len(self.paths)
 
     def read(self, index: int) -> Tensor:
-        return decode_image(self.root / self.paths[index], channels=self.channels)
+        return decode_image(self.root / self.paths[index], channels=self.channels, white=self.white)
 
     def decode(self, index: int, content: bytes) -> Tensor:
-        return decode_image(content, str(self.root / self.paths[index]), self.channels)
+        return decode_image(content, str(self.root / self.paths[index]), self.channels, self.white)
 
     def stamp(self, index: int) -> Stamp:
         return file_stamp(self.root / self.paths[index])
@@ -153,10 +162,11 @@ class FolderImages(Images):
         try:
             return path.read_bytes()
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
 
     def select(self, indices: Tensor) -> "FolderImages":
-        return FolderImages(self.root, [self.paths[i] for i in indices.tolist()], self.channels)
+        paths = [self.paths[i] for i in indices.tolist()]
+        return FolderImages(self.root, paths, self.channels).with_white(self.white)
 
 
 class ArchiveImages(Images):
@@ -184,7 +194,7 @@ class ArchiveImages(Images):
         return self.decode(index, self.content(index))
 
     def decode(self, index: int, content: bytes) -> Tensor:
-        return decode_image(content, self._place(index), self.channels)
+        return decode_image(content, self._place(index), self.channels, self.white)
 
     def stamp(self, index: int) -> Stamp:
         return file_stamp(self.archive.path)
@@ -201,7 +211,7 @@ class ArchiveImages(Images):
 
     def select(self, indices: Tensor) -> "ArchiveImages":
         paths = [self.paths[i] for i in indices.tolist()]
-        return ArchiveImages(self.archive, self.root, paths, self.channels)
+        return ArchiveImages(self.archive, self.root, paths, self.channels).with_white(self.white)
 
     def _member(self, index: int) -> str:
         return f"{self.root}/{self.paths[index]}" if self.root else self.paths[index]
@@ -216,6 +226,9 @@ class JoinedImages(Images):
     def __init__(self, parts: Sequence[Images]) -> None:
         self.parts = tuple(parts)
         self.starts = [0, *accumulate(len(part) for part in parts)]
+
+    def with_white(self, white: float | None) -> "JoinedImages":
+        return JoinedImages([part.with_white(white) for part in self.parts])
 
     def __len__(self) -> int:
         return self.starts[-1]
@@ -254,21 +267,6 @@ class JoinedImages(Images):
     def _find(self, index: int) -> tuple[Images, int]:
         number = bisect_right(self.starts, index) - 1
         return self.parts[number], index - self.starts[number]
-
-
-def file_stamp(path: Path) -> Stamp:
-    """What ``Images.stamp`` says of a picture in a file. Raises InputError if the file is gone."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
-
-
-def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"the file cannot be read: {error.strerror}", path, "put it back, or load the data set again"
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,8 @@ A picture is a uint8 tensor (C, H, W), C = 1 (grey) or 3 (RGB), values 0..255. W
 file, there is one error: ``InputError`` with the file, the fault and the mend.
 
     header ──► limits ──► damage ──► pixels ──► 8 bits ──► upright ──► tensor
-    Pillow                damage.py  simplejpeg for common JPEG, Pillow for everything else
+    Pillow                damage.py  simplejpeg for common JPEG, tiff.py for TIFF of more than 8 bits or
+                                     separate planes, Pillow for everything else
 
 How a file's own conventions become plain RGB or grey:
 
@@ -14,18 +15,17 @@ How a file's own conventions become plain RGB or grey:
 | palette                     | RGB; grey if every colour of the palette is grey                     |
 | transparency                | laid on white, as a page shows it                                    |
 | 1 bit                       | 0 and 255                                                            |
-| 16 bits                     | value / 257, rounded (never clipped)                                 |
+| 2 to 16 bits                | white, the largest value, becomes 255; rounded, never clipped        |
 | floating point              | 0..1 becomes 0..255; other ranges are refused                        |
+| another white (``white``)   | that value becomes 255; a larger one is refused                      |
+| a channel of no known use   | refused, unless it holds one value everywhere                        |
 | CMYK, YCbCr                 | RGB                                                                  |
+| HEIC, AVIF                  | as their own marks turn them; HEIC by the plugin pi-heif             |
 | several frames or pages     | refused: which of them is meant cannot be known                      |
 """
 
-import ctypes
 import io
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -36,10 +36,13 @@ import simplejpeg
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, _imaging
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from striate.data.damage import DAMAGE_FINDERS
+from striate.data.picture_files import MAX_FILE_BYTES as MAX_FILE_BYTES
+from striate.data.picture_files import opened, place_of, too_many_pixels
+from striate.data.picture_kinds import BEGINNING, HEIC, kind_of
 from striate.data.pixels import (
     array_pixels,
     is_grey,
@@ -48,24 +51,24 @@ from striate.data.pixels import (
     upright_pixels,
     valid_orientation,
 )
+from striate.data.tiff import deep_tiff, tiff_pixels
+from striate.data.tiff_values import silence_libtiff
 from striate.errors import InputError
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its remarks are for who asks, not for stderr
 
 MAX_PIXELS = 100_000_000
-MAX_FILE_BYTES = 2**30
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pbm", ".pnm",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".jp2", ".j2k",
 })
 # fmt: on
 
 # Asked in this order; nothing else of Pillow's fifty formats (some of which start other programs) is tried.
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")  # and "HEIF", by a plugin
 _JPEG = ("JPEG", "MPO")  # MPO: a camera's JPEG with further pictures behind the first
-_HEIF = (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1", b"ftypavi")  # bytes 4 to 11; as phones save
 _JPEG_DAMAGE = ("premature end", "bad huffman", "found marker")  # libjpeg's words for lost pixels
 
 
@@ -80,7 +83,9 @@ class ImageFacts:
     orientation: int = field(default=1, compare=False)
 
 
-def decode_image(source: Path | bytes, name: str = "", channels: int | None = None) -> Tensor:
+def decode_image(
+    source: Path | bytes, name: str = "", channels: int | None = None, white: float | None = None
+) -> Tensor:
     """Decode one picture.
 
     Args:
@@ -88,6 +93,8 @@ def decode_image(source: Path | bytes, name: str = "", channels: int | None = No
         name: what an error calls the picture; by default the path.
         channels: 1 or 3 for that many channels, None for what the picture has. Grey becomes RGB by
             repetition; RGB becomes grey only if its three channels are equal.
+        white: the value that becomes 255 in TIFF and PNG of more than 8 bits, not all of which a camera may
+            use; None for the largest of the type, or 1 for floating point.
 
     Returns:
         uint8 (C, H, W), upright, rows of pixels stored channel-last as decoders write them.
@@ -97,19 +104,16 @@ def decode_image(source: Path | bytes, name: str = "", channels: int | None = No
             PNG is wrong, or the end of a PNG or GIF is missing), cut off, above ``MAX_PIXELS``, animated,
             or coloured where grey is asked.
     """
-    with _opened(source, name) as (image, stream):
-        _check_whole(image, stream)
-        orientation = _orientation(image, stream)
-        pixels = _decode_jpeg(image, stream) if image.format in _JPEG else None
-        if pixels is None:
-            pixels = pillow_pixels(image)
-    if image.format != "TIFF":  # Pillow has already turned those
-        pixels = turn_upright(pixels, orientation)
+    with opened(source, name, MAX_PIXELS) as stream:
+        tiff = deep_tiff(stream, MAX_PIXELS)
+        pixels = tiff_pixels(tiff, stream.read(), white) if tiff else _decode(stream, white)
     decoded = torch.from_numpy(pixels).permute(2, 0, 1)
-    return decoded if channels is None else with_channels(decoded, channels, _place(source, name))
+    return decoded if channels is None else with_channels(decoded, channels, place_of(source, name))
 
 
-def to_image(source: object, name: str = "", channels: int | None = None) -> Tensor:
+def to_image(
+    source: object, name: str = "", channels: int | None = None, white: float | None = None
+) -> Tensor:
     """A picture from whatever holds one.
 
     Args:
@@ -117,7 +121,7 @@ def to_image(source: object, name: str = "", channels: int | None = None) -> Ten
             array (H, W) or (H, W, 1, 3 or 4) that is uint8, uint16, bool or floating point from 0 to 1, or
             a tensor that is a picture already. A fourth channel is opacity, and laid on white.
         name: what an error calls it; by default the path.
-        channels: as for ``decode_image``.
+        channels, white: as for ``decode_image``.
 
     Returns:
         uint8 (C, H, W), upright; it shares memory with ``source`` only where that is a tensor.
@@ -127,9 +131,9 @@ def to_image(source: object, name: str = "", channels: int | None = None) -> Ten
     """
     if isinstance(source, str | Path | bytes | bytearray | memoryview):
         file = Path(source) if isinstance(source, str | Path) else bytes(source)
-        return decode_image(file, name, channels)
+        return decode_image(file, name, channels, white)
     try:
-        image = _from_memory(source)
+        image = _from_memory(source, white)
     except InputError as error:
         raise InputError(error.what, name, error.what_to_do) from None
     return image if channels is None else with_channels(image, channels, name)
@@ -140,7 +144,10 @@ def inspect_image(source: Path | bytes, name: str = "") -> ImageFacts:
 
     Args and errors as in ``decode_image``, whose result has the size and channels found here.
     """
-    with _opened(source, name) as (image, stream):
+    with opened(source, name, MAX_PIXELS) as stream:
+        if tiff := deep_tiff(stream, MAX_PIXELS):
+            return ImageFacts(*tiff.size, tiff.channels, tiff.orientation)
+        image = _opened_by_pillow(stream)
         width, height = image.size
         if isinstance(image, TiffImagePlugin.TiffImageFile):  # its ``size`` may be turned already
             width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
@@ -214,17 +221,17 @@ def save_image(image: Tensor, path: Path) -> None:
         ) from error
 
 
-def _from_memory(source: object) -> Tensor:
+def _from_memory(source: object, white: float | None) -> Tensor:
     if isinstance(source, Tensor):
         if source.dtype == torch.uint8 and source.ndim == 3 and source.shape[0] in (1, 3) and source.numel():
             return source
         kind = f"a tensor of {tuple(source.shape)}, {str(source.dtype).removeprefix('torch.')},"
     elif isinstance(source, Image.Image):
         if source.width * source.height > MAX_PIXELS:
-            raise _too_large("")
-        return torch.from_numpy(upright_pixels(source)).permute(2, 0, 1)
+            raise too_many_pixels(MAX_PIXELS)
+        return torch.from_numpy(upright_pixels(source, white)).permute(2, 0, 1)
     elif isinstance(source, np.ndarray):
-        return torch.from_numpy(array_pixels(source)).permute(2, 0, 1)
+        return torch.from_numpy(array_pixels(source, white)).permute(2, 0, 1)
     else:
         kind = f"a {type(source).__name__}"
     raise InputError(
@@ -238,72 +245,49 @@ def _to_pillow(image: Tensor) -> Image.Image:
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
-def _place(source: Path | bytes, name: str) -> str:
-    return name or (str(source) if isinstance(source, Path) else "")
+def _decode(stream: BinaryIO, white: float | None) -> NDArray[np.uint8]:
+    """(H, W, C) pixels of a file of a format of Pillow's, upright."""
+    image = _opened_by_pillow(stream)
+    _check_whole(image, stream)
+    orientation = _orientation(image, stream)
+    pixels = _decode_jpeg(image, stream) if image.format in _JPEG else None
+    if pixels is None:
+        pixels = pillow_pixels(image, white)
+    return pixels if image.format == "TIFF" else turn_upright(pixels, orientation)  # Pillow turns TIFF
 
 
-@contextmanager
-def _opened(source: Path | bytes, name: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
-    """The picture with its header read and checked; whatever a decoder raises becomes an InputError.
-
-    Pillow raises a dozen types of exception for files that are not what they claim, hence the breadth.
-    """
-    place = _place(source, name)
-    # The filter names only Pillow's modules: if threads leave it behind, nothing else falls silent.
-    with warnings.catch_warnings(), _stream(source, place) as stream:
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        try:
-            image = Image.open(stream, formats=_FORMATS)
-            _check_header(image, place)
-            yield image, stream
-        except InputError as error:
-            raise InputError(error.what, error.where or place, error.what_to_do) from error.__cause__
-        except Image.DecompressionBombError as error:
-            raise _too_large(place) from error
-        except UnidentifiedImageError as error:
-            stream.seek(0)
-            is_heif = stream.read(12)[4:].startswith(_HEIF)
-            raise InputError(
-                "this is HEIC or AVIF, which cannot be read"
-                if is_heif
-                else "this is not a picture, or its header is damaged",
-                place,
-                f"use {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}, or remove the file",
-            ) from error
-        except Exception as error:
-            raise _damaged(error, place) from error
+def _opened_by_pillow(stream: BinaryIO) -> Image.Image:
+    """The picture with its header read and checked."""
+    try:
+        image = Image.open(stream, formats=_FORMATS)
+    except UnidentifiedImageError:
+        stream.seek(0)
+        if kind_of(stream.read(BEGINNING)) is not HEIC or not _can_read_heic():
+            raise
+        image = Image.open(stream, formats=("HEIF",))
+    _check_header(image)
+    return image
 
 
-def _stream(source: Path | bytes, place: str) -> BinaryIO:
-    """The bytes of a picture, checked for what can be known before reading them."""
-    if isinstance(source, bytes):
-        size, stream = len(source), io.BytesIO(source)
-    else:
-        try:
-            if not source.exists():
-                raise InputError("there is no such file", place, "check the path")
-            if not source.is_file():
-                raise InputError("this is not a file", place, "give the path of one picture")
-            size, stream = source.stat().st_size, source.open("rb")  # type: ignore[assignment]
-        except OSError as error:
-            raise InputError(
-                f"the file cannot be read: {error.strerror}", place, "check its name and permissions"
-            ) from error
-    if not 0 < size <= MAX_FILE_BYTES:
-        stream.close()
-        what = "the file is empty" if size == 0 else f"the file is larger than {MAX_FILE_BYTES >> 20} MiB"
-        raise InputError(what, place, "replace or remove it")
-    return stream
+@cache
+def _can_read_heic() -> bool:
+    """Whether the plugin is there; it is loaded where it is needed first."""
+    try:
+        import pi_heif
+    except ImportError:
+        return False
+    pi_heif.register_heif_opener()
+    return True
 
 
-def _check_header(image: Image.Image, place: str) -> None:
+def _check_header(image: Image.Image) -> None:
     if image.format == "TIFF":
-        _silence_libtiff()
+        silence_libtiff()
     if image.width * image.height > MAX_PIXELS:
-        raise _too_large(place)
+        raise too_many_pixels(MAX_PIXELS)
     if image.format not in _JPEG and getattr(image, "is_animated", False):
         raise InputError(
-            "the file holds several pictures (frames or pages)", place, "save the one that is meant by itself"
+            "the file holds several pictures (frames or pages)", "", "save the one that is meant by itself"
         )
 
 
@@ -313,27 +297,6 @@ def _check_whole(image: Image.Image, stream: BinaryIO) -> None:
         stream.seek(0)
         if damage := find_damage(stream.read()):
             raise ValueError(damage)
-
-
-@cache
-def _silence_libtiff() -> None:
-    """Keep libtiff from printing what Pillow raises anyway; its builds that hide the switch still print."""
-    library = ctypes.CDLL(_imaging.__file__)
-    for switch in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
-        if hasattr(library, switch):
-            getattr(library, switch)(None)
-
-
-def _too_large(place: str) -> InputError:
-    return InputError(f"the picture has more than {MAX_PIXELS:,} pixels", place, "make it smaller")
-
-
-def _damaged(error: Exception, place: str) -> InputError:
-    return InputError(
-        f"the picture is damaged or of a rare kind: {str(error) or type(error).__name__}",
-        place,
-        "save it again as PNG or JPEG, or remove it",
-    )
 
 
 def _orientation(image: Image.Image, stream: BinaryIO) -> int:

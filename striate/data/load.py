@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from striate.data import builtin
-from striate.data.archive import ARCHIVE_SUFFIXES, TarArchive, is_archive, open_archive
+from striate.data.archive import ARCHIVE_SUFFIXES, Archive, TarArchive, is_archive, open_archive
 from striate.data.catalog import CATALOG, CatalogEntry
 from striate.data.dataset import Dataset
 from striate.data.formats import boxes, cifar_binary, idx, image_folder, tar_shards
@@ -18,7 +18,7 @@ from striate.data.images import IMAGE_SUFFIXES
 from striate.data.label_files import LabelFiles
 from striate.data.shards.index import INDEX_NAME, is_address
 from striate.download import cache_folder, fetch, is_offline
-from striate.errors import InputError
+from striate.errors import InputError, one_line
 
 _BUILT_IN: dict[str, Callable[[], Dataset]] = {
     "digits": builtin.load_digits,
@@ -39,9 +39,9 @@ def load_data(source: str | Path) -> Dataset:
     """Load a data set.
 
     Args:
-        source: a name of the catalogue, a folder, a .zip, .tar, .tar.gz or .tgz archive, or an index of tar
-            shards (shards.json) or its http(s) address. A plain name of the catalogue means the catalogue,
-            even where a folder has this name; "./mnist", or any ``Path``, means the folder.
+        source: a name of the catalogue, a folder, an archive (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz), or an
+            index of tar shards (shards.json) or its http(s) address. A plain name of the catalogue means the
+            catalogue, even where a folder has this name; "./mnist", or any ``Path``, means the folder.
 
     A catalogue name is looked for in the folder that ``STRIATE_DATA`` names, then in the cache
     (``STRIATE_CACHE``, else ~/.cache/striate), then downloaded there unless ``STRIATE_OFFLINE`` is 1.
@@ -67,8 +67,8 @@ def load_data(source: str | Path) -> Dataset:
             return tar_shards.load(path)
         format_name = _format_of_files(archive.files)
         if files := _labels_at(path, format_name):
-            return boxes.load(path, files)
-        return _READERS[format_name](path, archive)
+            return _with_doubts(boxes.load(path, files), archive)
+        return _with_doubts(_READERS[format_name](path, archive), archive)
     if files := _labels_at(path):
         return boxes.load(path, files)
     if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -78,6 +78,19 @@ def load_data(source: str | Path) -> Dataset:
         path,
         f"give a folder, or an archive ({', '.join(ARCHIVE_SUFFIXES)})",
     )
+
+
+def _with_doubts(dataset: Dataset, archive: Archive) -> Dataset:
+    """``dataset`` with a remark where names in the archive may be read wrongly."""
+    if not archive.doubtful:
+        return dataset
+    count = len(archive.doubtful)
+    names = "1 name is" if count == 1 else f"{count:,} names are"
+    remark = (
+        f"{archive.path}: {names} in an unknown old encoding, as {one_line(archive.doubtful[0])}; "
+        "if labels name them otherwise, pack it anew with names in UTF-8"
+    )
+    return replace(dataset, remarks=(*dataset.remarks, remark))
 
 
 class LabelSource(NamedTuple):

@@ -192,6 +192,7 @@ def _settings_key(preprocessing: Preprocessing) -> str:
         "size": preprocessing.resize if crop_first else preprocessing.inner_size(),
         "channels": preprocessing.channels,
         "interpolation": preprocessing.interpolation,
+        "white": preprocessing.white,
         "simplejpeg": simplejpeg.__version__,
         "pillow": PIL.__version__,
         "torch": torch.__version__,

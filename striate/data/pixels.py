@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from striate.data.png import deep_png_values, grey_depth, stored_layout, transparent_pixels
 from striate.errors import InputError
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 
+_KEEP_THEIR_VALUES = (None, "PNG", "TIFF")  # of other formats, Pillow scales more than 8 bits to 16
 
-def array_pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
+
+def array_pixels(values: NDArray[Any], white: float | None = None) -> NDArray[np.uint8]:
     """The pixels of an array (H, W) or (H, W, 1, 3 or 4), in memory of their own; a fourth channel is
-    opacity, and laid on white.
+    opacity, and laid on white. ``white`` is the value that becomes 255 where there are more than 8 bits.
 
     Raises:
         InputError: another shape, another type, or floating point outside 0..1.
@@ -25,17 +28,18 @@ def array_pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
     if values.ndim not in (2, 3) or not values.size or values.shape[2:] not in ((), (1,), (3,), (4,)):
         raise _unshapely(values.shape)
     planes = values.reshape(*values.shape[:2], -1)
-    return lay_on_white(to_8_bits(planes, name=f"an array of {values.dtype}"))
+    white = None if values.dtype.itemsize == 1 else white
+    return lay_on_white(to_8_bits(planes, white, f"an array of {values.dtype}"))
 
 
-def upright_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """The pixels of a Pillow image, turned upright by its EXIF orientation.
+def upright_pixels(image: Image.Image, white: float | None = None) -> NDArray[np.uint8]:
+    """The pixels of a Pillow image, turned upright by its EXIF orientation; ``white`` as of ``array_pixels``.
 
     Raises:
         InputError: it cannot be loaded, or its mode has no colours to show.
     """
     try:
-        pixels = pillow_pixels(image)
+        pixels = pillow_pixels(image, white)
         return turn_upright(
             pixels, valid_orientation(image.getexif())
         )  # of TIFF, Pillow has removed it by now
@@ -49,19 +53,32 @@ def upright_pixels(image: Image.Image) -> NDArray[np.uint8]:
         ) from error
 
 
-def pillow_pixels(image: Image.Image) -> NDArray[np.uint8]:
+def pillow_pixels(image: Image.Image, white: float | None = None) -> NDArray[np.uint8]:
     """The pixels of a Pillow image as they are stored.
 
+    Args:
+        image: loaded or not; PNG of 16 bits has all of them only if not.
+        white: the value that becomes 255 where there are more than 8 bits; None: the largest of the type.
+
     Raises:
-        ValueError: its values have no white that is known.
+        InputError: its values have no white that is known, or lie beyond.
         Exception: whatever Pillow raises for a file that is damaged.
     """
-    image.load()
-    if image.mode.startswith(("I", "F")):
-        if image.mode == "I" and image.format not in ("PNG", "PPM"):  # in those, mode I holds 16 bits
-            raise ValueError("32-bit or signed whole numbers, whose white is unknown")
-        values = np.array(image)
-        return to_8_bits(values.astype(np.uint16) if image.mode == "I" else values)[:, :, None]
+    deep, depth = deep_png_values(image), grey_depth(image)
+    if deep is None:
+        image.load()
+    if deep is None and image.mode.startswith(("I", "F")):
+        deep = np.array(image)
+        if image.mode == "I" and image.format in ("PNG", "PPM"):  # in those, mode I holds 16 bits
+            deep = deep.astype(np.uint16)
+    if deep is not None:
+        white = white if image.format in _KEEP_THEIR_VALUES else None
+        pixels = to_8_bits(deep, white, f"a picture of mode {image.mode}").reshape(*deep.shape[:2], -1)
+        return _without(transparent_pixels(image, deep, 16), lay_on_white(pixels))
+    if image.mode in ("1", "L", "RGB") and isinstance(image.info.get("transparency"), int | tuple):
+        pixels = np.array(image.convert("L") if image.mode == "1" else image)
+        stored = pixels // (255 // (2**depth - 1))
+        return _without(transparent_pixels(image, stored, depth), pixels.reshape(*pixels.shape[:2], -1))
     mode = "L" if is_grey(image) else "RGB"
     if image.has_transparency_data:
         image = (
@@ -74,41 +91,51 @@ def pillow_pixels(image: Image.Image) -> NDArray[np.uint8]:
     return pixels.reshape(image.height, image.width, -1)
 
 
+def _without(transparent: NDArray[np.bool_] | None, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, C) pixels on a white page."""
+    if transparent is not None:
+        pixels[transparent] = 255
+    return pixels
+
+
 def is_grey(image: Image.Image) -> bool:
     """Whether a Pillow image has no colour; its palette decides where it has one."""
     if image.mode not in ("P", "PA"):
-        return image.mode in _GREY_MODES
+        return image.mode in _GREY_MODES or stored_layout(image) == "LA;16B"  # Pillow makes colours of those
     red, green, blue = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3).T
     return bool((red == green).all() and (green == blue).all())
 
 
-def to_8_bits(values: NDArray[Any], name: str = "the picture") -> NDArray[np.uint8]:
-    """Values of any shape as uint8, in memory of their own, so that white stays white.
+def to_8_bits(
+    values: NDArray[Any], white: float | None = None, name: str = "the picture"
+) -> NDArray[np.uint8]:
+    """Values of any shape as uint8, in memory of their own.
 
     Args:
-        values: uint8, uint16, bool, or floating point from 0 to 1.
+        values: uint8, uint16, bool, or floating point; with ``white`` also other whole numbers.
+        white: the value that becomes 255; None: the largest of the type, 1 for floating point.
         name: what an error calls them.
 
     Raises:
-        InputError: another type, or floating point outside 0..1.
+        InputError: another type, negative values, or values beyond white.
     """
-    if values.dtype == np.uint8:
-        return values.copy()
-    if values.dtype == np.bool_:
+    kind = values.dtype.kind
+    if kind == "b":
         return values.astype(np.uint8) * np.uint8(255)
-    if values.dtype.kind == "f":
-        if not (values.min() >= 0 and values.max() <= 1):  # also for NaN
-            raise InputError(
-                "floating-point values outside 0..1", what_to_do="divide them by the value that is white"
-            )
-        white = 1
-    elif values.dtype == np.dtype(np.uint16).newbyteorder(values.dtype.byteorder):
-        white = 65535
-    else:
+    largest = {("u", 1): 255, ("u", 2): 65535}.get((kind, values.dtype.itemsize), 1 if kind == "f" else None)
+    white = white or largest
+    if white is None or kind not in "uif":
         raise InputError(
             f"the white of {name} is unknown",
             what_to_do="convert it to uint8 with 0..255, uint16 with 0..65535, or floating point with 0..1",
         )
+    if white == largest == 255:
+        return values.copy()
+    if (kind != "u" or white != largest) and not (
+        values.min() >= 0 and values.max() <= white
+    ):  # also for NaN
+        what = "floating-point values" if kind == "f" else f"values from {values.min()} to {values.max()},"
+        raise InputError(f"{what} outside 0..{white:g}", "", "give the value that is white, or divide by it")
     scaled: NDArray[np.uint8] = np.rint(values * np.float32(255 / white)).astype(np.uint8)
     return scaled
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from striate.data.dataset import Stamp
 from striate.data.picture_packs import Place
+from striate.data.stamps import Stamp
 
 _BITS = 2**64 - 1  # of each number of a stamp: times may be negative, and inodes beyond 2^63
 

@@ -30,6 +30,8 @@ class Preprocessing:
         resize: what "crop" scales the shorter side to before it cuts the middle out, in pixels (ImageNet's
             usual test scales to 256 and cuts out 224); None is the size itself.
         interpolation: "bilinear" or "bicubic", antialiased.
+        white: the value that becomes 255 in TIFF and PNG of more than 8 bits; None for the largest of the
+            type, or 1 for floating point.
     """
 
     size: tuple[int, int]
@@ -40,6 +42,7 @@ class Preprocessing:
     std: tuple[float, ...]
     resize: int | None = None
     interpolation: str = "bilinear"
+    white: float | None = None
 
     def frame(self, height: int, width: int) -> Frame:
         """How a picture of (height, width) pixels lies in the network input."""

@@ -33,7 +33,7 @@ class Decoder:
     def __init__(
         self, images: Images, preprocessing: Preprocessing, digests: NDArray[np.uint8] | None = None
     ) -> None:
-        self.images = images
+        self.images = images.with_white(preprocessing.white)
         self.preprocessing = preprocessing
         self.digests = digests
 
@@ -66,7 +66,7 @@ class CachedReader:
     """
 
     def __init__(self, images: Images, preprocessing: Preprocessing, survey: Survey) -> None:
-        self.images = images
+        self.images = images.with_white(preprocessing.white)
         self.preprocessing = preprocessing
         self.survey = survey
 

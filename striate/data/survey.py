@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.data.dataset import Fault, Images, Stamp
+from striate.data.dataset import Fault, Images
 from striate.data.images import with_channels
 from striate.data.picture_cache import DamagedRecord, PictureCache
 from striate.data.picture_packs import NotKept, Place
 from striate.data.places import Places
 from striate.data.preprocessing import Preprocessing
+from striate.data.stamps import Stamp
 from striate.data.workers import read_lists
 from striate.errors import InputError
 
@@ -58,7 +59,7 @@ class FirstReader:
     """
 
     def __init__(self, images: Images, preprocessing: Preprocessing, cache: PictureCache | None) -> None:
-        self.images = images
+        self.images = images.with_white(preprocessing.white)
         self.preprocessing = preprocessing
         self.cache = cache
 

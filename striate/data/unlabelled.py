@@ -20,12 +20,12 @@ class NamedPicture:
     Attributes:
         name: its path; in an archive, the archive's path and its own.
         place: its path, with "/", below the folder or archive that was named; of a file its name alone.
-        read: decodes it with so many channels: 1, 3, or None for its own. Raises InputError.
+        read: decodes it, with ``channels`` and ``white`` as for ``decode_image``. Raises InputError.
     """
 
     name: str
     place: str
-    read: Callable[[int | None], Tensor]
+    read: Callable[[int | None, float | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,15 @@ def _is_picture(file: str) -> bool:
     return PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _read_file(path: Path, channels: int | None) -> Tensor:
-    return decode_image(path, channels=channels)
+def _read_file(path: Path, channels: int | None, white: float | None) -> Tensor:
+    return decode_image(path, channels=channels, white=white)
 
 
-def _read_member(archive: Archive, path: Path, file: str, channels: int | None) -> Tensor:
-    return decode_image(archive.read(file), str(path / file), channels)
+def _read_member(
+    archive: Archive, path: Path, file: str, channels: int | None, white: float | None
+) -> Tensor:
+    return decode_image(archive.read(file), str(path / file), channels, white)
 
 
-def _refuse(error: InputError, channels: int | None) -> Tensor:
+def _refuse(error: InputError, channels: int | None, white: float | None) -> Tensor:
     raise error

@@ -69,6 +69,10 @@ def good_pictures() -> dict[str, bytes]:
         "colour.tif": encode(colour, "TIFF"),
         "deflated.tif": encode(colour, "TIFF", compression="tiff_adobe_deflate"),
         "colour.ppm": encode(colour, "PPM"),
+        "deep.tif": encode(grey.astype(np.uint16) * 257, "TIFF", compression="tiff_lzw"),
+        "colour.avif": encode(colour, "AVIF"),
+        "colour.jp2": encode(colour, "JPEG2000"),
+        "colour.heic": (Path(__file__).parent / "heic" / "rose.heic").read_bytes(),
     }
 
 

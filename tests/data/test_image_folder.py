@@ -1,5 +1,7 @@
+import bz2
 import gzip
 import io
+import lzma
 import os
 import pickle
 import shutil
@@ -18,7 +20,11 @@ from striate.data.dataset import POOL, ArrayImages, JoinedImages
 from striate.data.formats.image_folder import load, natural_order
 from striate.errors import InputError
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+COMPRESSIONS = {
+    **{".tar": "", ".tar.gz": "gz", ".tgz": "gz", ".tar.bz2": "bz2", ".tbz2": "bz2", ".tbz": "bz2"},
+    **{".tar.xz": "xz", ".txz": "xz"},
+}
+SUFFIXES = (".zip", *COMPRESSIONS)
 
 
 def pack(folder, suffix, inside=""):
@@ -33,7 +39,7 @@ def pack(folder, suffix, inside=""):
             for file, name in zip(files, names, strict=True):
                 packed.write(file, name)
     else:
-        with tarfile.open(path, "w" if suffix == ".tar" else "w:gz") as packed:
+        with tarfile.open(path, f"w:{COMPRESSIONS[suffix]}") as packed:
             for file, name in zip(files, names, strict=True):
                 packed.add(file, name)
     return path
@@ -264,7 +270,7 @@ def zip_of(path, members):
 
 
 def tar_of(path, members, **fields):
-    with tarfile.open(path, "w:gz" if path.suffix == ".tgz" else "w") as packed:
+    with tarfile.open(path, f"w:{COMPRESSIONS[path.suffix]}") as packed:
         for name in members:
             info = tarfile.TarInfo(name)
             content = b"" if fields else good_pictures()["colour.png"]
@@ -322,15 +328,16 @@ def test_a_member_of_too_many_bytes_is_refused(tmp_path, monkeypatch):
             load(path)
 
 
-def test_a_compressed_tar_above_the_memory_budget_is_refused(tmp_path, monkeypatch):
-    path = tar_of(tmp_path / "a.tgz", [f"a/{i}.png" for i in range(10)])
+@pytest.mark.parametrize("suffix", [".tgz", ".tbz2", ".txz"])
+def test_a_compressed_tar_above_the_memory_budget_is_refused(tmp_path, monkeypatch, suffix):
+    path = tar_of(tmp_path / f"a{suffix}", [f"a/{i}.png" for i in range(10)])
     monkeypatch.setattr(archive_module, "MAX_UNPACKED_BYTES", 5 * len(good_pictures()["colour.png"]))
     with pytest.raises(InputError, match="cannot be read out of order") as caught:
         load(path)
     assert "unpack it" in caught.value.what_to_do
 
 
-@pytest.mark.parametrize("suffix", [".tar", ".tgz"])
+@pytest.mark.parametrize("suffix", [".tar", ".tgz", ".tbz", ".txz"])
 def test_a_tar_damaged_between_two_files_does_not_lose_the_rest_silently(make_classes, suffix):
     plain = pack(make_classes({"a": 2, "b": 2}), ".tar")
     content = bytearray(plain.read_bytes())
@@ -340,18 +347,22 @@ def test_a_tar_damaged_between_two_files_does_not_lose_the_rest_silently(make_cl
     damaged[second.offset + 150] ^= 0xFF  # its checksum field
     path = plain.parent / f"damaged{suffix}"
     for mutant in (damaged, content[: last.offset]):
-        path.write_bytes(gzip.compress(mutant) if suffix == ".tgz" else mutant)
+        compress = {".tar": bytes, ".tgz": gzip.compress, ".tbz": bz2.compress, ".txz": lzma.compress}[suffix]
+        path.write_bytes(compress(mutant))
         with pytest.raises(InputError, match="between two files"):
             load(path)
 
 
-def test_a_compressed_tar_with_a_wrong_checksum_is_refused(make_classes):
-    path = pack(make_classes({"a": 2, "b": 2}), ".tgz")
-    content = bytearray(path.read_bytes())
-    content[-6] ^= 1  # the CRC-32 in gzip's trailer
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="CRC"):
-        load(path)
+@pytest.mark.parametrize("suffix", [".tgz", ".tbz", ".txz"])
+def test_a_compressed_tar_with_a_wrong_checksum_or_without_its_end_is_refused(make_classes, suffix):
+    path = pack(make_classes({"a": 2, "b": 2}), suffix)
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[-6] ^= 1  # the checksums are at the end of each of these formats
+    for damaged in (changed, content[:-1], content[: len(content) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="cannot be read"):
+            load(path)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pi_heif
 import pytest
 import torch
 from faulty_pictures import (
@@ -370,7 +371,9 @@ def test_save_image_writes_by_suffix_and_refuses_others(tmp_path):
 
 def test_every_suffix_belongs_to_a_format_that_is_read():
     Image.init()
-    read = {"JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM"}
+    read = {"JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000"}
+    pi_heif.register_heif_opener()
+    read.add("HEIF")
     assert {Image.EXTENSION[suffix] for suffix in IMAGE_SUFFIXES} <= read
 
 

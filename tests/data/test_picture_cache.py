@@ -86,9 +86,9 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the pictures that this process decoded."""
     names: list[str] = []
 
-    def count(source: object, name: str = "", channels: int | None = None) -> Tensor:
+    def count(source: object, name: str = "", *args: object, **options: object) -> Tensor:
         names.append(name or str(source))
-        return decode_image(source, name, channels)  # type: ignore[arg-type]
+        return decode_image(source, name, *args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr("striate.data.dataset.decode_image", count)
     return names

@@ -9,11 +9,12 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from striate.data.dataset import Images, Stamp, file_stamp
+from striate.data.dataset import Images
 from striate.data.images import ImageFacts, decode_image
 from striate.data.shards.cache import open_shard
 from striate.data.shards.index import Samples, is_address
 from striate.data.shards.order import shard_order
+from striate.data.stamps import Stamp, file_stamp
 from striate.errors import InputError
 
 
@@ -82,7 +83,7 @@ class ShardImages(Images):
         return self.decode(index, self.content(index))
 
     def decode(self, index: int, content: bytes) -> Tensor:
-        return decode_image(content, self._place(index), self.channels)
+        return decode_image(content, self._place(index), self.channels, self.white)
 
     def stamp(self, index: int) -> Stamp:
         shard = self._shard(index)
