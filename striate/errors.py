@@ -12,6 +12,11 @@ def one_line(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """``count`` with the word for as many: "1 class", "1,200 classes"; by default the plural takes an "s"."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
 class ReportedError(Exception):
     """An end that a person can understand: what happened, where, and what to do.
 
