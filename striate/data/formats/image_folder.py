@@ -240,7 +240,7 @@ def _nothing_to_learn(masks: Masks, faults: list[Fault], path: Path) -> InputErr
         return NoClassFoldersError(
             "there are pictures, but no class folders", path, "put the pictures of each class in a folder"
         )
-    return InputError(
+    return NoClassFoldersError(
         f"there are no pictures{_reason(faults)}", path, "give a folder or archive with a folder per class"
     )
 
