@@ -12,9 +12,11 @@ def one_line(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
 
 
-def counted(count: int, one: str, several: str = "") -> str:
-    """``count`` with the word for as many: "1 class", "1,200 classes"; by default the plural takes an "s"."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: ``1 picture``, ``2,000 pictures``, ``24 classes``."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'x')) else 's'}"
 
 
 class ReportedError(Exception):

@@ -66,22 +66,22 @@ class Inventory:
     labels: Labels | None = None
 
 
-def take_inventory(source: str | Path) -> Inventory:
+def take_inventory(source: str | Path, format: str | None = None) -> Inventory:
     """List a data set.
 
     Args:
-        source: what ``load_data`` takes.
+        source, format: what ``load_data`` takes.
 
     Raises:
         InputError: loading refuses it, and there is no folder or archive of pictures in class folders to
             look at either.
     """
-    if labels := find_labels(source):
+    if labels := find_labels(source, format):
         return _list_labels(str(source), labels)
     try:
-        return list_dataset(load_data(source))
+        return list_dataset(load_data(source, format))
     except InputError as error:
-        inventory = _list_class_folders(Path(source))
+        inventory = _list_class_folders(Path(source)) if format in (None, "image-folder") else None
         if inventory is None:
             raise
         return replace(inventory, refusal=error.what)

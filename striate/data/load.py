@@ -165,10 +165,11 @@ def _check_format(source: str | Path, format: str | None) -> None:
     """Raise InputError for a format that is unknown, or other than that of data of the catalogue."""
     if format and format not in FORMATS:
         raise InputError(f"there is no format called {format!r}", "--from", f"one of {', '.join(FORMATS)}")
+    known = format
     if isinstance(source, str) and source in CATALOG:
         known = CATALOG[source].format
-    else:
-        known = "tar-shards" if isinstance(source, str) and is_address(source) else format
+    elif isinstance(source, str) and is_address(source):
+        known = "tar-shards"
     if format and format != known:
         raise InputError(f"{source} is read as {known}, not as {format}", "--from", "leave it out")
 

@@ -120,7 +120,9 @@ def _open(path: Path, archive: Archive | None) -> tuple[Listing, MakeImages]:
     if is_archive(path):
         opened = archive or open_archive(path)
         return (
-            Listing(*(tuple(sorted(filter(is_data, names))) for names in (opened.files, opened.folders))),
+            Listing(
+                tuple(sorted(filter(is_data, opened.files))), tuple(sorted(filter(is_data, opened.folders)))
+            ),
             lambda root, paths, channels: ArchiveImages(opened, root, paths, channels),
         )
     return list_folder(path), lambda root, paths, channels: FolderImages(path / root, paths, channels)
