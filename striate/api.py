@@ -72,7 +72,7 @@ def train(
         if recipe.train.tensorboard:
             check_tensorboard()
         with processes.first_goes_first():  # it downloads what there is to download
-            dataset = data if isinstance(data, Dataset) else load_data(recipe.data.source)
+            dataset = data if isinstance(data, Dataset) else load_data(recipe.data.source, recipe.data.format)
             recipe = choose_task(recipe, dataset)
             folder = Path(out) if out else Path("runs") / f"{dataset.name}-{recipe.model.name}"
             if processes.is_first and not restarted():
@@ -138,7 +138,7 @@ def resume(
                 clear_temporaries(path)
                 clear_temporaries(checkpoint.parent)
             _check_unfinished(path)
-            dataset = load_data(config.data.source)
+            dataset = load_data(config.data.source, config.recipe.data.format)
         known = Preprocessing(**dict(config.input))
         recipe = config.recipe if workers is None else load_recipe(config.recipe, {"data.workers": workers})
         with processes.first_goes_first():

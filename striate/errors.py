@@ -12,6 +12,13 @@ def one_line(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: ``1 picture``, ``2,000 pictures``, ``24 classes``."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'x')) else 's'}"
+
+
 class ReportedError(Exception):
     """An end that a person can understand: what happened, where, and what to do.
 

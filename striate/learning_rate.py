@@ -55,7 +55,7 @@ def find_learning_rate(
         RunError: the loss falls at no learning rate.
     """
     recipe = resolve_recipe(data, model, config, settings)
-    dataset = data if isinstance(data, Dataset) else load_data(recipe.data.source)
+    dataset = data if isinstance(data, Dataset) else load_data(recipe.data.source, recipe.data.format)
     state, task, feed, recipe, precision = _begin(dataset, recipe, reading)
     clip_value, clip_norm, seed = recipe.train.clip_value, recipe.train.clip_norm, recipe.train.seed
     return range_test(state, task, feed, ramp or Ramp(), precision, clip_value, clip_norm, seed, after_step)

@@ -66,6 +66,7 @@ class DataSettings(Section):
     """Which pictures, how they are split, and how they are read."""
 
     source: str = ""  # folder, archive or catalogue name
+    format: str = ""  # how they are to be read, such as coco; empty: as the files tell
     fractions: tuple[Fraction, Fraction, Fraction] = (
         0.75,
         0.15,

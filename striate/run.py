@@ -92,6 +92,7 @@ class Run:
         split: str | None = None,
         workers: int | None = None,
         tell: Callable[[str], None] = lambda note: None,
+        format: str | None = None,
     ) -> dict[str, Any]:
         """Metrics on a split: {"split", "num_samples", "metrics"}.
 
@@ -100,12 +101,13 @@ class Run:
             split: "train", "val", "test", or "all"; None: the test split, or all where data have no splits.
             workers: processes that decode pictures; None: as many as in training.
             tell: is told what a person should know of the pictures, one sentence at a time.
+            format: how ``data`` are read, as for ``load_data``.
 
         Raises:
             InputError: there is no such split, the classes are not this run's, or pictures cannot be read
                 (but those that training left out are left out here too).
         """
-        name, chosen = self.choose_split(data, split)
+        name, chosen = self.choose_split(data, split, format)
         pictures, faults = self.pictures(chosen, workers)
         self._check_faults(faults)
         for note in pictures.notes:
@@ -113,12 +115,14 @@ class Run:
         metrics = evaluate(self.predicted(self.batches(pictures)), self.task, self.task.metrics())
         return {"split": name, "num_samples": len(pictures), "metrics": metrics}
 
-    def choose_split(self, data: str | Path | Dataset | None, split: str | None) -> tuple[str, Split]:
+    def choose_split(
+        self, data: str | Path | Dataset | None, split: str | None, format: str | None = None
+    ) -> tuple[str, Split]:
         """The split to evaluate, its class ids turned into this run's."""
         if data is None:
             dataset = self.training_data()
         else:
-            dataset = data if isinstance(data, Dataset) else load_data(data)
+            dataset = data if isinstance(data, Dataset) else load_data(data, format)
             if dataset.fingerprint() == self.config.data.fingerprint:
                 dataset = self.split(dataset)
         self._check_faults(
@@ -140,7 +144,7 @@ class Run:
         Raises:
             InputError: they are gone, or not the same any more.
         """
-        dataset = load_data(self.config.data.source)
+        dataset = load_data(self.config.data.source, self.config.recipe.data.format)
         if dataset.fingerprint() != self.config.data.fingerprint:
             raise InputError(
                 "the data changed since this run was trained, so its split cannot be told any more",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from striate.data.loader import Loader
 from striate.device import choose_device, place_model, to_input
-from striate.errors import InputError
+from striate.errors import InputError, counted
 from striate.feed import batch_size_of, phase_feed
 from striate.files import UnwrittenError
 from striate.judge import judge
@@ -188,7 +188,9 @@ def _announce(config: RunConfig, prepared: PreparedData, processes: Processes, d
     line = f"{config.model} on {config.data.name} ({splits}), {batches}"
     notes = [f"{name}: {note}" for name, pictures in prepared.pictures.items() for note in pictures.notes]
     if remarks := prepared.dataset.remarks:
-        notes.append(f"notes on {len(remarks):,} labels: `striate data info {config.recipe.data.source}`")
+        data = config.recipe.data
+        named = f"{data.source} --from {data.format}" if data.format else data.source
+        notes.append(f"{counted(len(remarks), 'note')} on the data: `striate data info {named}`")
     return "\n".join([line, *_origin(config.recipe), *notes])
 
 

@@ -41,6 +41,7 @@ def audit(
     near: float = NEAR,
     workers: int | None = None,
     watch: Watch = unwatched,
+    format: str | None = None,
 ) -> Audit:
     """Look for faults in a data set; nothing in it is changed.
 
@@ -55,13 +56,14 @@ def audit(
         near: the least likeness of near copies, 0..1; from 1 on only exact ones are looked for.
         workers: processes that read; None: as many as there are processors, none for few pictures.
         watch: is told what is done.
+        format: how ``source`` is read, as for ``load_data``.
 
     Raises:
         InputError: there is nothing to look at, or the run knows none of the classes, or it finds boxes
             where the data have classes, or the other way round.
         RunError: a worker process died or hung.
     """
-    inventory, trained_on = _list(source, run)
+    inventory, trained_on = _list(source, run, format)
     entries = inventory.entries
     looks = look_at_all(inventory, _workers(inventory, workers), watch("reading", len(entries)))
     found = [Finding("refused", detail=inventory.refusal)] if inventory.refusal else []
@@ -101,9 +103,9 @@ def _ask(run: Run, inventory: Inventory, trained_on: bool, watch: Watch) -> tupl
     return label_findings(run, dataset, inventory.entries, trained_on, progress)
 
 
-def _list(source: str | Path, run: Run | None) -> tuple[Inventory, bool]:
+def _list(source: str | Path, run: Run | None, format: str | None) -> tuple[Inventory, bool]:
     """What there is, split as in the run's training if these are its data; and whether they are."""
-    inventory = take_inventory(source)
+    inventory = take_inventory(source, format)
     dataset = inventory.dataset
     if run:
         _check_task(run, inventory)

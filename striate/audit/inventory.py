@@ -9,7 +9,8 @@ from striate.audit.labelled import Labels, read_labels
 from striate.data.archive import is_archive, open_archive, plain_name
 from striate.data.dataset import POOL, ArchiveImages, Dataset, FolderImages, Images
 from striate.data.formats.folder_splits import FolderSplits, folder_splits, is_lone_split
-from striate.data.formats.image_folder import list_folder, natural_order
+from striate.data.formats.image_folder import natural_order
+from striate.data.listing import list_folder
 from striate.data.images import IMAGE_SUFFIXES
 from striate.data.load import LabelSource, find_labels, load_data
 from striate.data.split_names import split_name
@@ -66,22 +67,22 @@ class Inventory:
     labels: Labels | None = None
 
 
-def take_inventory(source: str | Path) -> Inventory:
+def take_inventory(source: str | Path, format: str | None = None) -> Inventory:
     """List a data set.
 
     Args:
-        source: what ``load_data`` takes.
+        source, format: what ``load_data`` takes.
 
     Raises:
         InputError: loading refuses it, and there is no folder or archive of pictures in class folders to
             look at either.
     """
-    if labels := find_labels(source):
+    if labels := find_labels(source, format):
         return _list_labels(str(source), labels)
     try:
-        return list_dataset(load_data(source))
+        return list_dataset(load_data(source, format))
     except InputError as error:
-        inventory = _list_class_folders(Path(source))
+        inventory = _list_class_folders(Path(source)) if format in (None, "image-folder") else None
         if inventory is None:
             raise
         return replace(inventory, refusal=error.what)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from striate.cli import data_audit, data_convert, data_split
+from striate.cli.train import FromFlag
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,6 +23,7 @@ def info(
     data: Annotated[
         str | None, typer.Argument(metavar="DATA", help="Folder, archive or data set name.")
     ] = None,
+    from_: FromFlag = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a data set holds: format, classes, splits, sizes, faults. Without DATA, list the names.
@@ -36,7 +38,7 @@ def info(
     from striate.data.describe import describe
     from striate.data.load import load_data
 
-    facts = describe(load_data(data))
+    facts = describe(load_data(data, from_))
     if json:
         print_json(facts)
     else:
@@ -69,6 +71,7 @@ def _list_catalog(json: bool) -> None:
 
 def _show(facts: dict[str, Any]) -> None:
     from striate.cli.output import print_table
+    from striate.errors import counted
 
     print(f"{facts['name']}: {facts['format']}")
     print(f"{facts['why']}\n")
@@ -88,7 +91,7 @@ def _show(facts: dict[str, Any]) -> None:
     for remark in facts["remarks"][:20]:
         print(f"note {remark}")
     if len(facts["remarks"]) > 20:
-        print(f"and {len(facts['remarks']) - 20:,} notes more; --json has all of them")
+        print(f"and {counted(len(facts['remarks']) - 20, 'more note')}; --json has all of them")
 
 
 def _range(limits: list[int]) -> str:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from striate.errors import InputError
+from striate.cli.train import FromFlag
+from striate.errors import InputError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ EXAMPLES = 3  # of each kind that the terminal shows
 
 def audit(
     source: Annotated[str, typer.Argument(metavar="DATA", help="Folder, archive or data set name.")],
+    from_: FromFlag = None,
     run: Annotated[
         Path | None, typer.Option(metavar="RUN", help="A trained network, to find labels that it disputes.")
     ] = None,
@@ -52,7 +54,7 @@ def audit(
 
     network = load_run(run, device) if run else None
     with TrainingProgress() as progress:
-        result = audit(source, network, NEAR if near is None else near, workers, progress.watch)
+        result = audit(source, network, NEAR if near is None else near, workers, progress.watch, from_)
     if html:
         write_page(html, result)
     if json:
@@ -80,10 +82,10 @@ def _show(result: "Audit", html: Path | None) -> None:
     from striate.cli.output import print_table
 
     listed = result.inventory
-    objects = "" if listed.objects is None else f" with {len(listed.objects.labels):,} objects"
+    objects = "" if listed.objects is None else f" with {counted(len(listed.objects.labels), 'object')}"
     print(
-        f"{listed.name}: {len(listed.entries):,} pictures{objects} of {len(listed.classes)} classes, "
-        f"{listed.format}\n"
+        f"{listed.name}: {counted(len(listed.entries), 'picture')}{objects} of "
+        f"{counted(len(listed.classes), 'class')}, {listed.format}\n"
     )
     found = result.by_kind()
     if found:
@@ -126,4 +128,4 @@ def _lines(result: "Audit", finding: "Finding") -> "Iterator[str]":
         place = "" if entry.split in ("all", entry.name.split("/")[0]) else f" ({entry.split})"
         yield f"    {entry.name}{place}"
     if len(entries) > EXAMPLES:
-        yield f"    ... and {len(entries) - EXAMPLES:,} more pictures"
+        yield f"    ... and {counted(len(entries) - EXAMPLES, 'more picture')}"

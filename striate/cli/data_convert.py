@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from striate.cli.train import FromFlag
+from striate.errors import counted
+
 if TYPE_CHECKING:
     from striate.data.convert import Conversion
     from striate.data.convert_boxes import BoxConversion
+    from striate.data.dataset import Dataset
 
 SHOWN = 5  # pictures left out that are named; --json has all
 SHOWN_PROBLEMS = 20
@@ -36,9 +40,7 @@ def convert(
         int | None, typer.Option(min=1, help=f"Size of a tar shard in MiB.  [default: {SHARD_MB}]")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")] = False,
-    source_format: Annotated[
-        str | None, typer.Option("--from", help="The format of the boxes that are read; else it is told.")
-    ] = None,
+    source_format: FromFlag = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Mend boxes in the new folder where that is safe.")
     ] = False,
@@ -51,24 +53,29 @@ def convert(
     Example: striate data convert mnist mnist-folder --to image-folder
     """
     from striate.data.convert_boxes import BOX_FORMATS
+    from striate.data.load import load_data
 
     to = to or _own_format(data, source_format)
     if to in BOX_FORMATS:
         refuse({"--split": split is not None, "--shard-mb": shard_mb is not None, "--strict": strict}, to)
         _convert_boxes(data, out, to, source_format, fix, json)
         return
-    refuse({"--from": source_format is not None, "--fix": fix}, to)
-    _convert_pictures(data, out, to, split, shard_mb or SHARD_MB, strict, json)
+    refuse({"--fix": fix}, to)
+    _convert_pictures(load_data(data, source_format), out, to, split, shard_mb or SHARD_MB, strict, json)
 
 
 def _convert_pictures(
-    data: str, out: Path, to: str, split: str | None, shard_mb: int, strict: bool, json: bool
+    dataset: "Dataset",
+    out: Path,
+    to: str,
+    split: str | None,
+    shard_mb: int,
+    strict: bool,
+    json: bool,
 ) -> None:
     from striate.cli.progress import TrainingProgress
     from striate.data import convert as conversion
-    from striate.data.load import load_data
 
-    dataset = load_data(data)
     if split is not None:
         dataset = conversion.only_split(dataset, split)
     with TrainingProgress() as progress:
@@ -138,11 +145,10 @@ def show_boxes(done: "BoxConversion", json: bool, trains: bool = False) -> None:
     if json:
         print_json(done.facts())
         return
-    counts = ", ".join(f"{n:,} {'pictures' if name == 'all' else name}" for name, n in done.counts.items())
     print(f"{done.out}: {done.format}, from {done.source_format}")
     print(
-        f"{counts}; {done.objects:,} objects of {len(done.classes)} classes, {done.files:,} files, "
-        f"{done.bytes / 1e6:,.1f} MB"
+        f"{_counts(done.counts)}; {counted(done.objects, 'object')} of "
+        f"{counted(len(done.classes), 'class')}, {counted(done.files, 'file')}, {done.bytes / 1e6:,.1f} MB"
     )
     for note in done.notes:
         print(note)
@@ -150,6 +156,13 @@ def show_boxes(done: "BoxConversion", json: bool, trains: bool = False) -> None:
         _show_problems(done)
     if trains:
         print(shlex.join(["striate", "train", str(done.out)]))
+
+
+def _counts(counts: dict[str, int]) -> str:
+    """How many pictures each split has."""
+    return ", ".join(
+        counted(n, "picture") if name == "all" else f"{n:,} {name}" for name, n in counts.items()
+    )
 
 
 def _show_problems(done: "BoxConversion") -> None:
@@ -166,14 +179,15 @@ def _show_problems(done: "BoxConversion") -> None:
 def show(done: "Conversion", json: bool, trains: bool = True) -> None:
     """Print what was written, what was left out, what else a person should know, and how to train on it."""
     from striate.cli.output import print_json
-    from striate.data.dataset import POOL
 
     if json:
         print_json(done.facts())
         return
-    counts = ", ".join(f"{n:,} {'pictures' if name == POOL else name}" for name, n in done.counts.items())
     print(f"{done.out}: {done.format}")
-    print(f"{counts}; {len(done.classes)} classes, {done.files:,} files, {done.bytes / 1e6:,.1f} MB")
+    print(
+        f"{_counts(done.counts)}; {counted(len(done.classes), 'class')}, {counted(done.files, 'file')}, "
+        f"{done.bytes / 1e6:,.1f} MB"
+    )
     for note in done.notes:
         print(note)
     if done.left_out:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from striate.cli.train import FromFlag
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -37,9 +39,7 @@ def split(
         bool, typer.Option("--link", help="Hard links instead of copies, where that is possible.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")] = False,
-    source_format: Annotated[
-        str | None, typer.Option("--from", help="The format of the boxes that are read; else it is told.")
-    ] = None,
+    source_format: FromFlag = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Mend boxes in the new folder where that is safe.")
     ] = False,
@@ -53,16 +53,16 @@ def split(
     """
     from striate.cli.data_convert import refuse
     from striate.data.convert import with_splits
-    from striate.data.load import find_labels
+    from striate.data.load import find_labels, load_data
 
     divide = partial(with_splits, fractions=_parse(fractions), seed=seed)
-    if labels := find_labels(data):
+    if labels := find_labels(data, source_format):
         refuse({"--strict": strict}, to or "boxes")
-        _split_boxes(labels, out, to, divide, link, source_format, fix, json)
+        _split_boxes(labels, out, to, divide, link, fix, json)
         return
     to = to or "image-folder"
-    refuse({"--from": source_format is not None, "--fix": fix}, to)
-    _split_classes(data, out, to, divide, link, strict, json)
+    refuse({"--fix": fix}, to)
+    _split_classes(divide(load_data(data, source_format)), out, to, link, strict, json)
 
 
 def _split_boxes(
@@ -71,7 +71,6 @@ def _split_boxes(
     to: str | None,
     divide: "Divide",
     link: bool,
-    source_format: str | None,
     fix: bool,
     json: bool,
 ) -> None:
@@ -82,7 +81,7 @@ def _split_boxes(
         labels.path,
         out,
         to,
-        source_format=source_format or labels.format or None,
+        source_format=labels.format or None,
         fix_problems=fix,
         divide=divide,
         link=link,
@@ -90,15 +89,11 @@ def _split_boxes(
     show_boxes(done, json, trains=True)
 
 
-def _split_classes(
-    data: str, out: Path, to: str, divide: "Divide", link: bool, strict: bool, json: bool
-) -> None:
+def _split_classes(chosen: "Dataset", out: Path, to: str, link: bool, strict: bool, json: bool) -> None:
     from striate.cli.data_convert import show
     from striate.cli.progress import TrainingProgress
     from striate.data.convert import convert
-    from striate.data.load import load_data
 
-    chosen = divide(load_data(data))
     with TrainingProgress() as progress:
         done = convert(chosen, out, to, link=link, strict=strict, reading=progress.reading)
     show(done, json)

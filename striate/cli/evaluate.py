@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+from striate.cli.train import FromFlag
+
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     data: Annotated[
         str | None, typer.Argument(help="Folder, archive or data set name; the run's own if left out.")
     ] = None,
+    from_: FromFlag = None,
     split: Annotated[
         str | None, typer.Option(help="train, val, test or all; the test split if left out.")
     ] = None,
@@ -26,13 +29,14 @@ def evaluate(
     Example: striate evaluate runs/digits --split test
     """
     from striate.cli.output import print_json, print_table
+    from striate.errors import counted
     from striate.run import load_run
 
-    result = load_run(run, device).evaluate(data, split, workers, partial(typer.echo, err=True))
+    result = load_run(run, device).evaluate(data, split, workers, partial(typer.echo, err=True), from_)
     if json:
         print_json(result)
         return
-    print(f"{result['num_samples']:,} pictures of the {result['split']} split")
+    print(f"{counted(result['num_samples'], 'picture')} of the {result['split']} split")
     print_table(
         ("metric", "value"), [(name, f"{value:.4f}") for name, value in result["metrics"].items()], (1,)
     )

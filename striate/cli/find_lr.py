@@ -13,6 +13,7 @@ from striate.cli.train import (
     DataFlag,
     DeviceFlag,
     FreezeFlag,
+    FromFlag,
     ImageSizeFlag,
     ModelFlag,
     PretrainedFlag,
@@ -31,6 +32,7 @@ ROWS = 15  # of the table
 def find_lr(
     context: typer.Context,
     data: DataFlag = None,
+    from_: FromFlag = None,
     task: TaskFlag = None,
     model: ModelFlag = None,
     pretrained: PretrainedFlag = False,
@@ -134,7 +136,7 @@ def next_command(given: dict[str, Any], rate: float | None) -> str:
     for flag in ("config", *SETTINGS):
         value = given.get(flag)
         if flag != "data" and value is not None and value is not False:
-            words += [f"--{flag.replace('_', '-')}", *([] if value is True else [str(value)])]
+            words += [f"--{flag.rstrip('_').replace('_', '-')}", *([] if value is True else [str(value)])]
     for change in given["change"] or []:
         words += ["--set", change]
     return shlex.join(words if rate is None else [*words, "--lr", f"{rate:g}"])

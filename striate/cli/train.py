@@ -7,6 +7,7 @@ import typer
 
 SETTINGS = {  # the setting of the recipe that each flag stands for
     "data": "data.source",
+    "from_": "data.format",
     "task": "task",
     "model": "model.name",
     "tree": "tree.file",
@@ -35,6 +36,9 @@ TRANSFER, NOISE = "Transfer learning", "Imbalance and noise"  # headings of the 
 DataFlag = Annotated[
     str | None,
     typer.Argument(metavar="DATA", help="Folder, archive or data set name; the recipe's if left out."),
+]
+FromFlag = Annotated[
+    str | None, typer.Option("--from", metavar="FORMAT", help="How DATA are read; else the files tell it.")
 ]
 TaskFlag = Annotated[
     str | None,
@@ -106,6 +110,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON
 def train(
     context: typer.Context,
     data: DataFlag = None,
+    from_: FromFlag = None,
     task: TaskFlag = None,
     model: ModelFlag = None,
     tree: TreeFlag = None,

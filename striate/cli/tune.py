@@ -12,6 +12,7 @@ from striate.cli.train import (
     DataFlag,
     DeviceFlag,
     FreezeFlag,
+    FromFlag,
     ImageSizeFlag,
     ModelFlag,
     PretrainedFlag,
@@ -31,6 +32,7 @@ SHOWN = 5  # trials
 def tune(
     context: typer.Context,
     data: DataFlag = None,
+    from_: FromFlag = None,
     task: TaskFlag = None,
     model: ModelFlag = None,
     pretrained: PretrainedFlag = False,

@@ -19,7 +19,7 @@ from striate.data.label_pictures import nothing_left
 from striate.data.memory_boxes import as_files
 from striate.data.picture_sizes import PictureSizes
 from striate.data.write import coco, csv_boxes, cvat, label_studio, via, voc, yolo
-from striate.data.write.whole import COPIED, check_place, hard_link, write_whole
+from striate.data.write.whole import check_place, copied, hard_link, write_whole
 from striate.errors import InputError
 
 _UNSPLIT = "all"  # what pictures without a split are counted under
@@ -220,7 +220,7 @@ def _write(
     def fill(folder: Path) -> list[str]:
         copies = _put_pictures(annotations, files, paths, folder, link)
         notes = WRITERS[to](annotations, folder)
-        return [*notes, COPIED.format(copies)] if link and copies else notes
+        return [*notes, copied(copies)] if link and copies else notes
 
     notes, lengths = write_whole(out, fill)
     return BoxConversion(
@@ -265,4 +265,5 @@ def _renamed(annotations: AnnotationSet, paths: list[str]) -> list[str]:
     ]
     if not pairs:
         return []
-    return [f"{len(pairs):,} pictures have another name, as {pairs[0][0]}, which is {pairs[0][1]}"]
+    what = "picture has" if len(pairs) == 1 else "pictures have"
+    return [f"{len(pairs):,} {what} another name, as {pairs[0][0]}, which is {pairs[0][1]}"]

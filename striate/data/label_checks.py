@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Box, Problem, quoted
 from striate.data.outlines import clip_annotation, turn_upright
-from striate.errors import InputError
+from striate.errors import InputError, counted
 
 Sizes = Callable[[str], tuple[int, int] | None]  # path -> (width, height) upright; None for no picture
 Orientations = Callable[[str], int]  # path -> EXIF orientation, 1..8
@@ -114,7 +114,7 @@ def require_trainable(
         mend = f"{command} mends {mendable:,} of them in a copy; mend the others yourself"
     else:
         mend = "mend them in the label files; nobody else can tell what is meant"
-    raise InputError(f"{len(faults):,} labels cannot be trained on: {shown}{rest}", source, mend)
+    raise InputError(f"{counted(len(faults), 'label')} cannot be trained on: {shown}{rest}", source, mend)
 
 
 @dataclass(frozen=True)

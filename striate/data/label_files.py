@@ -1,11 +1,12 @@
 """The files of a labelled data set, in a folder or an archive, under one way of listing and reading them."""
 
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from striate.data.archive import is_archive, open_archive
-from striate.data.formats.image_folder import LEFT_BEHIND, list_folder
-from striate.data.images import MAX_FILE_BYTES
+from striate.data.images import IMAGE_SUFFIXES, MAX_FILE_BYTES
+from striate.data.listing import is_data, list_folder
 from striate.errors import InputError
 from striate.text_files import composed
 
@@ -43,13 +44,16 @@ class LabelFiles:
             InputError: there is nothing, or it cannot be read, or names in it lead out of it.
         """
         if path.is_dir():
-            paths = list_folder(path).files
+            listing = list_folder(path)
+            # A label file that is no file stays, as an error to read: else its picture would have no objects.
+            others = [name for name, _ in listing.faults if not name.lower().endswith(tuple(IMAGE_SUFFIXES))]
+            paths = tuple(sorted((*listing.files, *others)))
             return LabelFiles(path, paths, lambda name: _content(path / name), folder=path)
         if not path.is_file():
             raise InputError("there is no such file or folder", path, "check the path")
         if is_archive(path):
             archive = open_archive(path)
-            return LabelFiles(path, tuple(sorted(filter(_is_data, archive.files))), archive.read)
+            return LabelFiles(path, tuple(sorted(filter(is_data, archive.files))), archive.read)
         beside = LabelFiles.open(path.absolute().parent)
         return LabelFiles(beside.root, beside.paths, beside.read, path.name, beside.folder)
 
@@ -80,6 +84,8 @@ class LabelFiles:
 
 def _content(path: Path) -> bytes:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError("it is no file, but a pipe or a device", path, "remove it")
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
@@ -89,8 +95,3 @@ def _content(path: Path) -> bytes:
     if len(content) > MAX_FILE_BYTES:
         raise InputError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB", path, "split it into several")
     return content
-
-
-def _is_data(path: str) -> bool:
-    """Whether a path is neither hidden nor left behind by an operating system."""
-    return not any(part.startswith(".") or part in LEFT_BEHIND for part in path.split("/"))

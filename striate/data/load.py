@@ -14,11 +14,13 @@ from striate.data.catalog import CATALOG, CatalogEntry
 from striate.data.dataset import Dataset
 from striate.data.formats import boxes, cifar_binary, idx, image_folder, tar_shards
 from striate.data.formats.annotations import READERS as BOX_READERS
+from striate.data.formats.image_folder import NoClassFoldersError
 from striate.data.images import IMAGE_SUFFIXES
 from striate.data.label_files import LabelFiles
 from striate.data.shards.index import INDEX_NAME, is_address
+from striate.data.unread_labels import explained, refuse_unread_labels
 from striate.download import cache_folder, fetch, is_offline
-from striate.errors import InputError, one_line
+from striate.errors import InputError, counted, one_line
 
 _BUILT_IN: dict[str, Callable[[], Dataset]] = {
     "digits": builtin.load_digits,
@@ -33,32 +35,39 @@ _READERS: dict[str, Callable[..., Dataset]] = {
     "image-folder": image_folder.load,
     "tar-shards": tar_shards.load,
 }
+FORMATS = (*_READERS, *BOX_READERS)
 
 
-def load_data(source: str | Path) -> Dataset:
+def load_data(source: str | Path, format: str | None = None) -> Dataset:
     """Load a data set.
 
     Args:
         source: a name of the catalogue, a folder, an archive (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz), or an
             index of tar shards (shards.json) or its http(s) address. A plain name of the catalogue means the
             catalogue, even where a folder has this name; "./mnist", or any ``Path``, means the folder.
+        format: how it is to be read, one of ``FORMATS``; None: as what is there tells.
 
     A catalogue name is looked for in the folder that ``STRIATE_DATA`` names, then in the cache
     (``STRIATE_CACHE``, else ~/.cache/striate), then downloaded there unless ``STRIATE_OFFLINE`` is 1.
 
     Raises:
-        InputError: no such data, a format that cannot be told, or faults that make it unusable.
+        InputError: no such data, a format that is unknown or cannot be told, or faults that make it unusable.
     """
+    _check_format(source, format)
     if isinstance(source, str) and source in CATALOG:
         return _load_named(source)
     if isinstance(source, str) and is_address(source):
         return tar_shards.load_remote(source)
     path = Path(source)
     is_folder, exists = _look(path)
-    if is_folder:
-        return _load_folder(path)
     if not exists:
         raise _unknown(str(source))
+    if format in BOX_READERS:
+        return boxes.load(path, name=format)
+    if format:
+        return _READERS[format](path)
+    if is_folder:
+        return _load_folder(path)
     if path.name == INDEX_NAME:
         return tar_shards.load(path)
     if is_archive(path):
@@ -66,8 +75,8 @@ def load_data(source: str | Path) -> Dataset:
         if isinstance(archive, TarArchive) and tar_shards.is_shard(archive.files):
             return tar_shards.load(path)
         format_name = _format_of_files(archive.files)
-        if files := _labels_at(path, format_name):
-            return _with_doubts(boxes.load(path, files), archive)
+        if format_name == "image-folder":
+            return _with_doubts(_load_pictures(path, archive), archive)
         return _with_doubts(_READERS[format_name](path, archive), archive)
     if files := _labels_at(path):
         return boxes.load(path, files)
@@ -85,7 +94,7 @@ def _with_doubts(dataset: Dataset, archive: Archive) -> Dataset:
     if not archive.doubtful:
         return dataset
     count = len(archive.doubtful)
-    names = "1 name is" if count == 1 else f"{count:,} names are"
+    names = f"{counted(count, 'name')} {'is' if count == 1 else 'are'}"
     remark = (
         f"{archive.path}: {names} in an unknown old encoding, as {one_line(archive.doubtful[0])}; "
         "if labels name them otherwise, pack it anew with names in UTF-8"
@@ -102,13 +111,14 @@ class LabelSource(NamedTuple):
     format: str = ""
 
 
-def find_labels(source: str | Path) -> LabelSource | None:
+def find_labels(source: str | Path, format: str | None = None) -> LabelSource | None:
     """The label files of what ``load_data`` would read as pictures with boxes, whatever is wrong with them;
     None for all other data, for those made in memory, and where there is nothing.
 
     Raises:
-        InputError: an archive or folder cannot be read, or data of the catalogue cannot be had.
+        InputError: an archive or folder cannot be read, the format is unknown, or data cannot be downloaded.
     """
+    _check_format(source, format)
     if isinstance(source, str) and source in CATALOG:
         entry = CATALOG[source]
         if source in _BUILT_IN or entry.format not in BOX_READERS:
@@ -119,8 +129,10 @@ def find_labels(source: str | Path) -> LabelSource | None:
     if isinstance(source, str) and is_address(source):
         return None
     is_folder, exists = _look(path)
-    if not exists:
+    if not exists or format in _READERS:
         return None
+    if format:
+        return LabelSource(path, LabelFiles.open(path), format)
     if is_folder:
         files = _labels_at(path, _format_of_folder(path))
     elif is_archive(path):
@@ -162,9 +174,24 @@ def _find(name: str, entry: CatalogEntry) -> Path:
     return folder / single
 
 
+def _check_format(source: str | Path, format: str | None) -> None:
+    """Raise InputError for a format that is unknown, or other than that of data of the catalogue."""
+    if format and format not in FORMATS:
+        raise InputError(f"there is no format called {format!r}", "--from", f"one of {', '.join(FORMATS)}")
+    known = format
+    if isinstance(source, str) and source in CATALOG:
+        known = CATALOG[source].format
+    elif isinstance(source, str) and is_address(source):
+        known = "tar-shards"
+    if format and format != known:
+        raise InputError(f"{source} is read as {known}, not as {format}", "--from", "leave it out")
+
+
 def _look(path: Path) -> tuple[bool, bool]:
-    """Whether this is a folder, and whether there is anything."""
+    """Whether this is a folder, and whether there is anything: a folder or a file, no pipe and no device."""
     try:
+        if path.exists() and not (path.is_dir() or path.is_file()):
+            raise InputError("this is no file, but a pipe or a device", path, "give a folder or an archive")
         return path.is_dir(), path.exists()
     except OSError as error:  # a name too long, a folder above that is closed
         raise InputError(f"the path cannot be read: {error.strerror}", path, "check the path") from error
@@ -172,9 +199,19 @@ def _look(path: Path) -> tuple[bool, bool]:
 
 def _load_folder(path: Path) -> Dataset:
     format_name = _format_of_folder(path)
-    if files := _labels_at(path, format_name):
+    return _load_pictures(path) if format_name == "image-folder" else _READERS[format_name](path)
+
+
+def _load_pictures(path: Path, archive: Archive | None = None) -> Dataset:
+    """Pictures with boxes, if there are labels that are read, else class folders."""
+    files = LabelFiles.open(path)
+    if boxes.recognizes(files):
         return boxes.load(path, files)
-    return _READERS[format_name](path)
+    refuse_unread_labels(files)
+    try:
+        return image_folder.load(path, archive)
+    except NoClassFoldersError as error:
+        raise explained(error, files) from None
 
 
 def _labels_at(path: Path, format_name: str = "") -> LabelFiles | None:

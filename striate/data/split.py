@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.dataset import POOL, Dataset, Split
-from striate.errors import InputError
+from striate.errors import InputError, counted
 
 
 def stratified_split(
@@ -95,7 +95,7 @@ def split_dataset(
     for name, chosen in zip(parts, stratified_split(whole.targets, tuple(parts.values()), seed), strict=True):
         if parts[name] > 0 and len(chosen) == 0:
             raise InputError(
-                f"{len(whole)} pictures are too few for a {name} split of {parts[name]:.0%}",
+                f"{counted(len(whole), 'picture')}: too few for a {name} split of {parts[name]:.0%}",
                 dataset.source,
                 "add pictures, or set its fraction to 0",
             )

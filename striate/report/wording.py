@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
+from striate.errors import counted as counted
+
 METRIC_NAMES = {
     "map": "mAP",
     "map_50": "mAP@0.5",
@@ -113,13 +115,6 @@ def three_decimals(value: float | None) -> str:
         return "–"
     shown = f"{value:.3f}"
     return "0.999" if shown == "1.000" and value < 1 else shown
-
-
-def counted(count: int, noun: str) -> str:
-    """A count with its noun: ``1 picture``, ``2,000 pictures``, ``24 classes``."""
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'x')) else 's'}"
 
 
 def short_count(count: int) -> str:

@@ -105,7 +105,7 @@ def tune(
     recipe = resolve_recipe(data, model, config, settings)
     parts = _read_space(space, recipe)
     choose_device(recipe.train.device)  # to know now what would stop the first trial
-    dataset = load_data(recipe.data.source)
+    dataset = load_data(recipe.data.source, recipe.data.format)
     recipe = choose_task(recipe, dataset)
     parts = parts or default_space(recipe)
     _check_data(dataset, recipe)

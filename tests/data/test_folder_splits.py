@@ -80,7 +80,8 @@ def test_splits_of_other_names_are_splits(make_classes, folders, expected):
     "folders",
     [
         ("dev", "prod", "test"), ("bus", "car", "train"), ("eval", "play"), ("test 1", "test 2"),
-        ("bus/a", "train/a"), ("train/steam", "train/electric", "bus/old", "bus/new"), ("dog/2019", "cat/2019"),
+        ("bus/a", "train/a"), ("train/steam", "train/electric", "bus/old", "bus/new"),
+        ("dog/2019", "cat/2019"),
     ],
 )  # fmt: skip
 def test_classes_that_are_called_like_splits_stay_classes(make_classes, folders):

@@ -182,24 +182,49 @@ def test_a_class_folder_without_pictures_is_named(make_classes, folder_name):
         load(folder)
 
 
-def test_links_inside_are_followed_and_links_that_leave_are_refused(make_classes, tmp_path):
+def test_links_are_followed_also_to_places_outside(make_classes, tmp_path):
     folder = make_classes({"a": 2, "b": 1})
+    elsewhere = make_classes({".": 3}, name="elsewhere")
     (folder / "b" / "link.png").symlink_to(folder / "a" / "0.png")
-    assert len(load(folder).splits[POOL]) == 4
-    (folder / "b" / "loop.png").symlink_to("loop.png")
-    assert [fault.name for fault in load(folder).faults] == ["b/loop.png"]
+    (folder / "b" / "away.png").symlink_to(elsewhere / "0.png")
+    (folder / "c").symlink_to(elsewhere)
     (folder / ".hidden").symlink_to(folder.parent)
-    assert len(load(folder).splits[POOL]) == 4
-    (outside,) = write_files(tmp_path, {"outside.png": good_pictures()["colour.png"]})
-    link = folder / "b" / "away.png"
-    link.symlink_to(outside)
-    with pytest.raises(InputError, match="place outside") as caught:
+    dataset = load(folder)
+    assert dataset.classes == ("a", "b", "c")
+    assert torch.bincount(dataset.splits[POOL].targets).tolist() == [2, 3, 3]
+    assert dataset.faults == ()
+    assert torch.equal(dataset.splits[POOL][4][0], dataset.splits[POOL][0][0])
+    (tmp_path / "way").symlink_to(folder)
+    assert load(tmp_path / "way").fingerprint() == dataset.fingerprint()
+
+
+def test_links_that_lead_nowhere_and_what_is_no_file_are_faults(make_classes):
+    folder = make_classes({"a": 2, "b": 1})
+    (folder / "b" / "loop.png").symlink_to("loop.png")
+    (folder / "b" / "gone.png").symlink_to("/no/such/picture.png")
+    (folder / "c").symlink_to("no-such-folder")
+    os.mkfifo(folder / "b" / "pipe.png")
+    dataset = load(folder)
+    assert {fault.name: fault.what.split(",")[0] for fault in dataset.faults} == {
+        "b/loop.png": "the link leads nowhere",
+        "b/gone.png": "the link leads nowhere",
+        "c": "the link leads nowhere",
+        "b/pipe.png": "it is no file",
+    }
+    assert len(dataset.splits[POOL]) == 3
+
+
+@pytest.mark.parametrize("circle", ["self", "two"])
+def test_links_in_a_circle_are_named(make_classes, circle):
+    folder = make_classes({"a": 2, "b": 1})
+    if circle == "self":
+        (folder / "b" / "all").symlink_to(folder)
+    else:
+        (folder / "b" / "one").symlink_to(folder / "a")
+        (folder / "a" / "other").symlink_to(folder / "b")
+    with pytest.raises(InputError, match="leads to a folder around it") as caught:
         load(folder)
-    assert caught.value.where == str(link)
-    link.unlink()
-    (folder / "c").symlink_to(folder / "a")
-    with pytest.raises(InputError, match="link to a folder"):
-        load(folder)
+    assert ("all" if circle == "self" else "other") in caught.value.where
 
 
 def test_an_unreadable_folder_is_an_input_error(make_classes, monkeypatch):
@@ -471,6 +496,72 @@ def test_joined_images_are_their_parts_in_order():
     assert joined.facts(1).channels == 1
     chosen = joined.select(torch.tensor([3, 0]))
     assert [chosen.name(0), chosen.name(1)] == ["b/00001", "a/00000"]
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+@pytest.mark.parametrize("inside", ["test", "test/test", "test/unknown", "data/test"])
+def test_a_split_without_class_folders_is_left_aside_and_counted(make_classes, suffix, inside):
+    home = "data/" if inside.startswith("data/") else ""
+    folder = make_classes({f"{home}train/a": 2, f"{home}train/b": 2, inside: 3})
+    path = pack(folder, suffix) if suffix else folder
+    dataset = load(path)
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 4}
+    assert dataset.faults == ()
+    (remark,) = dataset.remarks
+    assert remark.startswith("test: 3 pictures without class folders")
+    assert f"striate predict RUN {f'the unpacked {path.name}' if suffix else path}/{home}test" in remark
+
+
+def test_pictures_beside_the_class_folders_of_a_split_are_still_faults(make_classes):
+    dataset = load(make_classes({"train/a": 1, "train/b": 1, "test/a": 1, "test": 2}))
+    assert [fault.name for fault in dataset.faults] == ["test/0.png", "test/1.png"]
+    assert len(dataset.splits["test"]) == 1
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_what_systems_leave_behind_is_no_data_at_any_depth(make_classes, suffix):
+    folder = make_classes({"a": 2, "b": 1})
+    junk = (
+        "@eaDir", "$RECYCLE.BIN", "System Volume Information", "#recycle", "lost+found", "__pycache__",
+        ".AppleDouble", "__MACOSX", ".ipynb_checkpoints", "$Recycle.Bin", "__macosx",
+    )  # fmt: skip
+    picture = good_pictures()["colour.png"]
+    write_files(folder, {f"{home}{name}/x.png": picture for name in junk for home in ("", "a/", "a/deep/")})
+    write_files(
+        folder,
+        {
+            f"a/{name}": b"x"
+            for name in ("Thumbs.db", "THUMBS.DB", "ehthumbs.db", "Desktop.ini", "Icon\r", "._0.png")
+        },
+    )
+    dataset = load(pack(folder, suffix) if suffix else folder)
+    assert dataset.classes == ("a", "b")
+    assert len(dataset.splits[POOL]) == 3
+    assert dataset.faults == ()
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_an_accent_may_be_written_in_two_ways(make_classes, suffix):
+    one, other = "\u00e9t\u00e9", "e\u0301te\u0301"
+    folder = make_classes({f"train/{one}": 2, "train/b": 1, f"train/{other}": 1, f"val/{other}": 3})
+    dataset = load(pack(folder, suffix) if suffix else folder)
+    assert dataset.classes == ("b", one)
+    assert torch.bincount(dataset.splits["train"].targets).tolist() == [1, 3]
+    assert dataset.splits["val"].targets.tolist() == [1, 1, 1]
+    assert dataset.splits["val"].names[0] == f"val/{other}/0.png"
+
+
+def test_where_nothing_is_left_one_reason_is_told(make_classes):
+    folder = make_classes({"a": 1})
+    write_files(folder, {"b/0.png": faulty_headers()["text.jpg"], "b/1.png": b"x"})
+    with pytest.raises(
+        InputError, match=r"class folder b has no readable picture \(b/0\.png: this is not a picture"
+    ):
+        load(folder)
+    shutil.rmtree(folder)
+    write_files(folder, {"a/0.nef": b"x", "b/0.nef": b"x"})
+    with pytest.raises(InputError, match=r"no pictures \(a/0\.nef: \.nef is no suffix of a picture"):
+        load(folder)
 
 
 def test_real_flowers(real_data):

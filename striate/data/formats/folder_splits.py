@@ -1,7 +1,8 @@
 """Which uppermost folders of an image folder are splits, from their names and from what they hold."""
 
+import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -38,7 +39,13 @@ class FolderSplits:
         if not self.split_of or not folders:
             return POOL, tuple(folders)
         skipped = 2 if folders[0] in self.repeated else 1
-        return self.split_of[folders[0]], tuple(folders[skipped:])
+        return self.split_of.get(folders[0], POOL), tuple(folders[skipped:])
+
+    def without(self, tops: Iterable[str]) -> "FolderSplits":
+        """The splits but for these folders."""
+        left = set(tops)
+        kept = {top: split for top, split in self.split_of.items() if top not in left}
+        return FolderSplits(kept, self.repeated)
 
 
 def folder_splits(tops: Sequence[str], pictures: Sequence[str], path: Path) -> FolderSplits:
@@ -129,7 +136,7 @@ def _folders_inside(pictures: Sequence[str]) -> dict[str, set[str]]:
     for picture in pictures:
         parts = picture.split("/")
         if len(parts) > 2:
-            inside[parts[0]].add(parts[1])
+            inside[parts[0]].add(unicodedata.normalize("NFC", parts[1]))
     return dict(inside)
 
 

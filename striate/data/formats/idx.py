@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from striate.data.archive import Archive, is_archive, open_archive, plain_name
 from striate.data.class_names import CLASSES_FILE, parse_class_names
 from striate.data.dataset import ArrayImages, Dataset, Split
-from striate.errors import InputError
+from striate.errors import InputError, counted
 
 MAX_VALUES = 2**31  # 2 GiB; also what a compressed file may unpack to
 
@@ -110,7 +110,7 @@ def _classes(names: list[str], count: int, archive: Archive | None, path: Path) 
     classes = parse_class_names(content, f"{path}/{file}")
     if len(classes) < count:
         raise InputError(
-            f"there are labels up to {count - 1}, and {len(classes)} names of classes",
+            f"there are labels up to {count - 1}, and {counted(len(classes), 'name')} of classes",
             f"{path}/{file}",
             "name them all",
         )

@@ -8,14 +8,18 @@
 - Splits are "train", "val", "test", in the spellings of ``split_name``: "training_set", "dev", "val2017".
   A split's folder may lie in another of its name. Folders that hold the same classes and are not named as
   splits are refused: nothing learns to tell splits from each other.
+- Below train, a split whose pictures lie in no class folders has no labels: it is left aside with a remark.
+- Masks beside their pictures are never pictures to learn from: they are left aside with a remark.
+- Names are compared, and become class names, as composed Unicode (NFC), as which a Mac's are not written.
 - Hidden files and what operating systems leave behind are no part of the data.
 - Text beside the pictures is left aside and named in ``Dataset.why``; every other file that is not a
   readable picture is a ``Fault``, named and left out.
-- A link is followed if it names a file inside the folder; every other link is refused.
+- Links in a folder are followed, in an archive refused.
 """
 
-import os
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,23 +29,29 @@ import torch
 from striate.data.archive import Archive, is_archive, open_archive, plain_name
 from striate.data.dataset import POOL, ArchiveImages, Dataset, Fault, FolderImages, Images, Split
 from striate.data.formats.folder_splits import FolderSplits, folder_splits, is_lone_split
+from striate.data.formats.masks import Masks, find_masks
 from striate.data.images import IMAGE_SUFFIXES
-from striate.data.split_names import SPLIT_FOLDERS as SPLIT_FOLDERS  # for those who read other formats
-from striate.data.split_names import split_name as split_name
-from striate.errors import InputError, one_line
+from striate.data.listing import LEFT_BEHIND as LEFT_BEHIND  # these for readers of other formats
+from striate.data.listing import Listing, list_archive, list_folder
+from striate.data.split_names import SPLIT_FOLDERS as SPLIT_FOLDERS
+from striate.data.split_names import split_name
+from striate.errors import InputError, counted, one_line
 
 _TEXT_SUFFIXES = frozenset({".txt", ".md", ".csv", ".json", ".xml"})
-LEFT_BEHIND = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+_UNLABELLED = frozenset({"unknown", "unlabeled", "unlabelled", "images", "image", "imgs", "all"})
+_STRAY = "the picture lies in no class folder"
 
 MakeImages = Callable[[str, Sequence[str], int | None], Images]  # (folder inside, paths in it, channels)
 
 
-@dataclass(frozen=True)
-class Listing:
-    """Relative paths, with "/", of all files and all folders."""
+class NoClassFoldersError(InputError):
+    """There are pictures, but not in folders of two or more classes: they may have labels of another kind.
 
-    files: tuple[str, ...]
-    folders: tuple[str, ...]
+    Attributes:
+        folder: the one folder that is at fault, where others hold classes; "" where it is all of them.
+    """
+
+    folder = ""
 
 
 @dataclass(frozen=True)
@@ -65,18 +75,24 @@ def load(path: Path, archive: Archive | None = None) -> Dataset:
         pictures in the order of their paths. ``channels`` is 1 if all pictures are grey, else 3.
 
     Raises:
-        InputError: nothing there, fewer than two classes, a class without pictures, pictures but no
-            class folders, a split without pictures, a class outside "train" that is not in it, or a
-            link that leads outside.
+        NoClassFoldersError: pictures, but fewer than two classes or a folder of none.
+        InputError: nothing there, a class without pictures, folders that may be splits or classes, a split
+            without pictures, or a class outside "train" that is not in it.
     """
     listing, make_images = _open(path, archive)
-    root, listing = _without_wrappers(listing)
+    masks = find_masks(_pictures(listing))
+    root, listing = _without_wrappers(_left_over(listing, masks.folders, masks.paths))
+    layout = folder_splits(_top_folders(listing), _pictures(listing), path)
+    unlabelled = _unlabelled_splits(_pictures(listing), layout)
+    layout, listing = layout.without(unlabelled), _left_over(listing, tuple(unlabelled))
     pictures, text_files, faults = _sort_files(listing)
-    layout = folder_splits(_top_folders(listing), pictures, path)
-    samples, stray = _samples(pictures, layout, path)
+    samples, stray = _samples(pictures, layout)
+    if not samples:
+        raise _nothing_to_learn(masks, stray or faults, path)
     images = make_images(root, [sample.path for sample in samples], None)
     samples, channels, unreadable = _read_headers(samples, images)
-    classes = _classes(samples, listing, layout, path)
+    _check_class_folders(samples, listing, layout, [*faults, *unreadable], path)
+    classes = _classes(samples, layout, masks, path)
     class_id = {label: k for k, label in enumerate(classes)}
     splits = {}
     for split in dict.fromkeys(layout.split_of.values()) or [POOL]:
@@ -94,7 +110,8 @@ def load(path: Path, archive: Archive | None = None) -> Dataset:
         classes=classes,
         channels=channels,
         splits=splits,
-        faults=tuple(faults + stray + unreadable),
+        faults=(*faults, *stray, *unreadable),
+        remarks=(*masks.remarks(), *_remarks(unlabelled, path, root)),
     )
 
 
@@ -106,47 +123,6 @@ def _open(path: Path, archive: Archive | None) -> tuple[Listing, MakeImages]:
             lambda root, paths, channels: ArchiveImages(opened, root, paths, channels),
         )
     return list_folder(path), lambda root, paths, channels: FolderImages(path / root, paths, channels)
-
-
-def list_archive(archive: Archive) -> Listing:
-    """The data in an archive, sorted."""
-    return Listing(*(tuple(sorted(filter(_is_data, names))) for names in (archive.files, archive.folders)))
-
-
-def list_folder(path: Path) -> Listing:
-    """The data below ``path``, sorted. Raises InputError for a link that leads out or to a folder."""
-    files, folders, home = [], [], path.resolve()
-    for folder, folder_names, file_names in os.walk(path, onerror=_unreadable):
-        folder_names[:] = filter(_is_data, folder_names)  # the walk goes on into these
-        file_names = list(filter(_is_data, file_names))
-        for name in folder_names + file_names:
-            entry = Path(folder, name)
-            if entry.is_symlink() and (name in folder_names or not _target(entry).is_relative_to(home)):
-                raise InputError(
-                    "the folder holds a link to a folder or to a place outside",
-                    entry,
-                    "copy the files there, or remove the link",
-                )
-        inside = Path(folder).relative_to(path).as_posix()
-        prefix = "" if inside == "." else f"{inside}/"
-        files += [prefix + name for name in file_names]
-        folders += [prefix + name for name in folder_names]
-    return Listing(tuple(sorted(files)), tuple(sorted(folders)))
-
-
-def _target(link: Path) -> Path:
-    return Path(os.path.realpath(link))  # unlike Path.resolve, it bears links that lead to themselves
-
-
-def _unreadable(error: OSError) -> None:
-    raise InputError(
-        f"the folder cannot be read: {error.strerror}", str(error.filename), "check its permissions"
-    ) from error
-
-
-def _is_data(path: str) -> bool:
-    """Whether a path is neither hidden nor left behind by an operating system."""
-    return not any(part.startswith(".") or part in LEFT_BEHIND for part in path.split("/"))
 
 
 def _without_wrappers(listing: Listing) -> tuple[str, Listing]:
@@ -166,7 +142,58 @@ def _without_wrappers(listing: Listing) -> tuple[str, Listing]:
         listing = Listing(
             tuple(path.removeprefix(top + "/") for path in listing.files if "/" in path),
             tuple(path.removeprefix(top + "/") for path in listing.folders if "/" in path),
+            tuple((path.removeprefix(top + "/"), what) for path, what in listing.faults if "/" in path),
         )
+
+
+def _left_over(listing: Listing, folders: tuple[str, ...], paths: frozenset[str] = frozenset()) -> Listing:
+    """The listing without these folders, what is in them, and these files."""
+    if not folders and not paths:
+        return listing
+    below = tuple(f"{folder}/" for folder in folders)
+    return Listing(
+        tuple(path for path in listing.files if path not in paths and not path.startswith(below)),
+        tuple(path for path in listing.folders if path not in folders and not path.startswith(below)),
+        tuple(fault for fault in listing.faults if not fault[0].startswith(below)),
+    )
+
+
+def _unlabelled_splits(pictures: list[str], layout: FolderSplits) -> dict[str, int]:
+    """The folders of splits, but for train, whose pictures lie in no class folder, or in one that says so,
+    and how many these are."""
+    held: dict[str, Counter[str]] = {top: Counter() for top in layout.split_of}
+    for picture in pictures:
+        if layout.split_of and "/" in picture:
+            _, folders = layout.place(picture.split("/")[:-1])
+            held[picture.split("/")[0]][folders[0] if folders else ""] += 1
+    learned = {folder for top in held if layout.split_of[top] == "train" for folder in held[top]} - {""}
+    return {
+        top: sum(folders.values())
+        for top, folders in held.items()
+        if layout.split_of[top] != "train" and learned and len(folders) == 1 and not folders.keys() & learned
+        and _says_nothing(min(folders), layout.split_of[top])
+    }  # fmt: skip
+
+
+def _says_nothing(folder: str, split: str) -> bool:
+    """Whether a folder inside a split names no class."""
+    return not folder or folder.casefold() in _UNLABELLED or split_name(folder) == split
+
+
+def _remarks(unlabelled: dict[str, int], path: Path, root: str) -> list[str]:
+    """What a person should know of splits that are left aside."""
+    where = f"the unpacked {path.name}" if is_archive(path) else str(path)
+    return [
+        one_line(
+            f"{top}: {counted(count, 'picture')} without class folders left aside; "
+            f"`striate predict RUN {'/'.join(filter(None, (where, root, top)))}` predicts them"
+        )
+        for top, count in unlabelled.items()
+    ]
+
+
+def _pictures(listing: Listing) -> list[str]:
+    return [path for path in listing.files if _suffix(path) in IMAGE_SUFFIXES]
 
 
 def _top_folders(listing: Listing) -> list[str]:
@@ -176,7 +203,8 @@ def _top_folders(listing: Listing) -> list[str]:
 
 def _sort_files(listing: Listing) -> tuple[list[str], list[str], list[Fault]]:
     """Pictures and text files by their suffix, and a fault for everything else."""
-    pictures, text_files, faults = [], [], []
+    pictures, text_files = [], []
+    faults = [Fault(one_line(path), what) for path, what in listing.faults]
     for path in listing.files:
         if _suffix(path) in IMAGE_SUFFIXES:
             pictures.append(path)
@@ -187,22 +215,39 @@ def _sort_files(listing: Listing) -> tuple[list[str], list[str], list[Fault]]:
     return pictures, text_files, faults
 
 
-def _samples(pictures: list[str], layout: FolderSplits, path: Path) -> tuple[list[Sample], list[Fault]]:
+def _samples(pictures: list[str], layout: FolderSplits) -> tuple[list[Sample], list[Fault]]:
     """The pictures that lie in a class folder, and a fault for each of the others."""
     samples, stray = [], []
     for picture in pictures:
         split, folders = layout.place(picture.split("/")[:-1])
         if folders:
-            samples.append(Sample(picture, split, folders[0]))
+            samples.append(Sample(picture, split, composed(folders[0])))
         else:
-            stray.append(Fault(one_line(picture), "the picture lies in no class folder"))
-    if not samples:
-        if stray:
-            raise InputError(
-                "there are pictures, but no class folders", path, "put the pictures of each class in a folder"
-            )
-        raise InputError("there are no pictures", path, "give a folder or archive with a folder per class")
+            stray.append(Fault(one_line(picture), _STRAY))
     return samples, stray
+
+
+def composed(name: str) -> str:
+    """A name as one sequence of characters, however its accents are written."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _nothing_to_learn(masks: Masks, faults: list[Fault], path: Path) -> InputError:
+    if masks.paths:
+        return masks.refusal(path)
+    if faults and faults[0].what == _STRAY:
+        return NoClassFoldersError(
+            "there are pictures, but no class folders", path, "put the pictures of each class in a folder"
+        )
+    return NoClassFoldersError(
+        f"there are no pictures{_reason(faults)}", path, "give a folder or archive with a folder per class"
+    )
+
+
+def _reason(faults: list[Fault], folder: str = "") -> str:
+    """The first fault in a folder, for the message that nothing is left."""
+    own = [fault for fault in faults if fault.name.startswith(folder)]
+    return f" ({own[0].name}: {own[0].what})" if own else ""
 
 
 def _read_headers(samples: list[Sample], images: Images) -> tuple[list[Sample], int, list[Fault]]:
@@ -217,22 +262,34 @@ def _read_headers(samples: list[Sample], images: Images) -> tuple[list[Sample], 
     return readable, channels, faults
 
 
-def _classes(samples: list[Sample], listing: Listing, layout: FolderSplits, path: Path) -> tuple[str, ...]:
-    """The class names in natural order, after checking that there are pictures of each."""
+def _check_class_folders(
+    samples: list[Sample], listing: Listing, layout: FolderSplits, faults: list[Fault], path: Path
+) -> None:
+    """Every folder where one per class belongs holds pictures."""
     held = {(sample.split, sample.label) for sample in samples}
     parts = [name.split("/") for name in listing.folders] + [name.split("/")[:-1] for name in listing.files]
     for folders in sorted(parts):
         split, below = layout.place(folders)
-        if below and (split, below[0]) not in held:
+        if below and (split, composed(below[0])) not in held:
             folder = "/".join(folders[: len(folders) - len(below) + 1])
-            raise InputError(
-                f"the class folder {folder} has no readable picture", path, "fill it or remove it"
+            error = NoClassFoldersError(
+                f"the class folder {folder} has no readable picture{_reason(faults, one_line(folder) + '/')}",
+                path,
+                "fill it or remove it",
             )
+            error.folder = folder if len({sample.label for sample in samples}) > 1 else ""
+            raise error
+
+
+def _classes(samples: list[Sample], layout: FolderSplits, masks: Masks, path: Path) -> tuple[str, ...]:
+    """The class names in natural order: those of train, where there are splits."""
     first = "train" if layout.split_of else POOL
     classes = sorted({sample.label for sample in samples if sample.split == first}, key=natural_order)
     for name in classes:
         if name != one_line(name):
             raise InputError(f"a class folder's name is not readable text: {name}", path, "rename it")
+    if len(classes) < 2 and masks.paths:
+        raise masks.refusal(path)
     unknown = sorted({sample.label for sample in samples} - set(classes), key=natural_order)
     if unknown:
         where = next(sample.split for sample in samples if sample.label == unknown[0])
@@ -242,7 +299,7 @@ def _classes(samples: list[Sample], listing: Listing, layout: FolderSplits, path
             "add pictures of it to train, or remove it",
         )
     if len(classes) < 2:
-        raise InputError(
+        raise NoClassFoldersError(
             f"there is only one class, {classes[0]}" if classes else "train has no classes",
             path,
             "a classifier needs a folder for each of two or more classes",

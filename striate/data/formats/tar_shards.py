@@ -28,7 +28,7 @@ from striate.data.shards.images import Shard, ShardImages, ShardTable
 from striate.data.shards.index import INDEX_NAME, Samples, ShardIndex, is_address, parse_index, place_of
 from striate.data.shards.order import WINDOW
 from striate.data.shards.scan import Scan
-from striate.errors import InputError
+from striate.errors import InputError, counted
 
 Parts = dict[str, list[tuple[Shard, Samples]]]  # split -> its shards with their samples
 
@@ -147,7 +147,7 @@ def _load_plain(path: Path) -> Dataset:
         classes = parse_class_names(_content(names_file), str(names_file))
     if len(classes) < count:
         raise InputError(
-            f"there is a class id {count - 1}, and {len(classes)} names of classes",
+            f"there is a class id {count - 1}, and {counted(len(classes), 'name')} of classes",
             names_file,
             "name them all",
         )

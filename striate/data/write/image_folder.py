@@ -8,7 +8,7 @@ from striate.data.formats.image_folder import natural_order
 from striate.data.split_names import split_name
 from striate.data.write.names import UniqueNames, file_stem, safe_name
 from striate.data.write.pictures import Source, read_file
-from striate.data.write.whole import COPIED, hard_link
+from striate.data.write.whole import copied, hard_link
 from striate.errors import InputError
 
 
@@ -52,7 +52,7 @@ def write_image_folder(source: Source, folder: Path, link: bool = False) -> list
     if folders != sorted(folders, key=natural_order):
         notes.append("class ids are other than before: an image folder numbers classes in natural order")
     if link and copies:
-        notes.append(COPIED.format(copies))
+        notes.append(copied(copies))
     return notes
 
 

@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 from pathlib import PurePosixPath
 
-from striate.data.formats.image_folder import LEFT_BEHIND
+from striate.data.listing import is_left_behind
 from striate.data.split_names import split_name
 
 _LONGEST = 255  # bytes of UTF-8 in a name, on most file systems
@@ -17,7 +17,7 @@ def safe_name(text: str, longest: int = _LONGEST) -> str:
     written becomes "_", and what is longer than ``longest`` bytes is cut; others stay as they are."""
     name = "".join("_" if c in "/\\" or unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
     name = re.sub(r"^(\.|$)", "_", name)
-    name = f"{name}_" if name in LEFT_BEHIND else name
+    name = f"{name}_" if is_left_behind(name) else name
     return name.encode()[:longest].decode("utf-8", "ignore")
 
 

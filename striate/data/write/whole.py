@@ -5,9 +5,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from striate.errors import InputError
+from striate.errors import InputError, counted
 
-COPIED = "{:,} pictures are copies: hard links lead neither into archives nor to other disks"
+
+def copied(count: int) -> str:
+    """What a person should know of pictures that could not be linked."""
+    what = "is a copy" if count == 1 else "are copies"
+    return f"{counted(count, 'picture')} {what}: hard links lead neither into archives nor to other disks"
 
 
 def write_whole(out: Path, write: Callable[[Path], list[str]]) -> tuple[list[str], list[int]]:
