@@ -43,8 +43,13 @@ def run_training(
     processes: Processes,
     watchers: Sequence[Watcher] = (),
     reading: Reading | None = None,
+    note: str = "",
 ) -> Run:
-    """Train what ``config`` describes and measure it; the first of the ``processes`` writes the folder."""
+    """Train what ``config`` describes and measure it; the first of the ``processes`` writes the folder.
+
+    Args:
+        note: what watchers are told beside what is about to be trained.
+    """
     recipe = config.recipe
     device = processes.device(choose_device(recipe.train.device))
     seed_everything(recipe.train.seed)
@@ -54,9 +59,9 @@ def run_training(
     with _told_to_resume(folder):
         state, task = _begin(folder, config, prepared, processes, device)
         job = _job(folder, config, prepared, task, state, watchers, reading)
-        note = _announce(config, prepared, processes, device)
+        announcement = "\n".join(filter(None, [_announce(config, prepared, processes, device), note]))
         for watcher in job.watchers:
-            watcher.start(state, recipe.train.epochs, num_batches, note)
+            watcher.start(state, recipe.train.epochs, num_batches, announcement)
         fit(state, job, recipe)
         if processes.is_first:
             judge(load_run(folder, str(device)), prepared.pictures, prepared.faults, state)
