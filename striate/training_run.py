@@ -18,6 +18,7 @@ from striate.layers.synchronized_batch_norm import synchronize_batch_norm
 from striate.network import build
 from striate.prepared import PreparedData, Reading
 from striate.recipe import Recipe
+from striate.report.wording import counted
 from striate.run import Run, load_run
 from striate.run_folder import RunConfig, save_weights
 from striate.samples import Batch
@@ -189,11 +190,15 @@ def _announce(config: RunConfig, prepared: PreparedData, processes: Processes, d
     """What is about to be trained, and below it what a person should know of the pictures."""
     splits = ", ".join(f"{count:,} {name}" for name, count in config.data.splits.items())
     shared = f", {processes.size} processes" if processes.size > 1 else ""
-    batches = f"{config.precision} on {device}, {config.recipe.train.batch_size} pictures a step{shared}"
+    batches = (
+        f"{config.precision} on {device}, {counted(config.recipe.train.batch_size, 'picture')} a step{shared}"
+    )
     line = f"{config.model} on {config.data.name} ({splits}), {batches}"
     notes = [f"{name}: {note}" for name, pictures in prepared.pictures.items() for note in pictures.notes]
     if remarks := prepared.dataset.remarks:
-        notes.append(f"notes on {len(remarks):,} labels: `striate data info {config.recipe.data.source}`")
+        notes.append(
+            f"notes on {counted(len(remarks), 'label')}: `striate data info {config.recipe.data.source}`"
+        )
     return "\n".join([line, *_origin(config.recipe), *notes])
 
 

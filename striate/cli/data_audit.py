@@ -78,12 +78,13 @@ def _check_free(html: Path, source: Path) -> None:
 def _show(result: "Audit", html: Path | None) -> None:
     from striate.audit import KINDS
     from striate.cli.output import print_table
+    from striate.report.wording import counted
 
     listed = result.inventory
-    objects = "" if listed.objects is None else f" with {len(listed.objects.labels):,} objects"
+    objects = "" if listed.objects is None else f" with {counted(len(listed.objects.labels), 'object')}"
     print(
-        f"{listed.name}: {len(listed.entries):,} pictures{objects} of {len(listed.classes)} classes, "
-        f"{listed.format}\n"
+        f"{listed.name}: {counted(len(listed.entries), 'picture')}{objects} of "
+        f"{counted(len(listed.classes), 'class')}, {listed.format}\n"
     )
     found = result.by_kind()
     if found:

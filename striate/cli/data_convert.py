@@ -134,14 +134,19 @@ def show_boxes(done: "BoxConversion", json: bool, trains: bool = False) -> None:
     """Print what was written, what the format could not hold, what is wrong with the labels, and, if it
     ``trains``, how to train on it."""
     from striate.cli.output import print_json
+    from striate.data.dataset import POOL
+    from striate.report.wording import counted
 
     if json:
         print_json(done.facts())
         return
-    counts = ", ".join(f"{n:,} {'pictures' if name == 'all' else name}" for name, n in done.counts.items())
+    counts = ", ".join(
+        counted(n, "picture") if name == POOL else f"{n:,} {name}" for name, n in done.counts.items()
+    )
     print(f"{done.out}: {done.format}, from {done.source_format}")
     print(
-        f"{counts}; {done.objects:,} objects of {len(done.classes)} classes, {done.files:,} files, "
+        f"{counts}; {counted(done.objects, 'object')} of {counted(len(done.classes), 'class')}, "
+        f"{counted(done.files, 'file')}, "
         f"{done.bytes / 1e6:,.1f} MB"
     )
     for note in done.notes:
@@ -167,13 +172,19 @@ def show(done: "Conversion", json: bool, trains: bool = True) -> None:
     """Print what was written, what was left out, what else a person should know, and how to train on it."""
     from striate.cli.output import print_json
     from striate.data.dataset import POOL
+    from striate.report.wording import counted
 
     if json:
         print_json(done.facts())
         return
-    counts = ", ".join(f"{n:,} {'pictures' if name == POOL else name}" for name, n in done.counts.items())
+    counts = ", ".join(
+        counted(n, "picture") if name == POOL else f"{n:,} {name}" for name, n in done.counts.items()
+    )
     print(f"{done.out}: {done.format}")
-    print(f"{counts}; {len(done.classes)} classes, {done.files:,} files, {done.bytes / 1e6:,.1f} MB")
+    print(
+        f"{counts}; {counted(len(done.classes), 'class')}, {counted(done.files, 'file')}, "
+        f"{done.bytes / 1e6:,.1f} MB"
+    )
     for note in done.notes:
         print(note)
     if done.left_out:

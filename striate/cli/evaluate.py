@@ -26,13 +26,14 @@ def evaluate(
     Example: striate evaluate runs/digits --split test
     """
     from striate.cli.output import print_json, print_table
+    from striate.report.wording import counted
     from striate.run import load_run
 
     result = load_run(run, device).evaluate(data, split, workers, partial(typer.echo, err=True))
     if json:
         print_json(result)
         return
-    print(f"{result['num_samples']:,} pictures of the {result['split']} split")
+    print(f"{counted(result['num_samples'], 'picture')} of the {result['split']} split")
     print_table(
         ("metric", "value"), [(name, f"{value:.4f}") for name, value in result["metrics"].items()], (1,)
     )
