@@ -66,7 +66,8 @@ def audit(
     looks = look_at_all(inventory, _workers(inventory, workers), watch("reading", len(entries)))
     found = [Finding("refused", detail=inventory.refusal)] if inventory.refusal else []
     found += picture_findings(entries, looks)
-    found += duplicate_findings(entries, looks, near, watch("comparing", 2 * len(entries)))
+    comparing = watch("comparing", 2 * len(entries))
+    found += duplicate_findings(entries, looks, near, comparing, inventory.objects)
     counts, of_labels = _look_at_labels(inventory, looks, run)
     found += of_labels
     disputed, notes = _ask(run, inventory, trained_on, watch) if run else ([], [])
