@@ -13,6 +13,7 @@ import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from striate.errors import InputError
+from striate.text_files import read_text
 
 SHOW_ALL = "`striate train --print-config` shows all settings"
 
@@ -313,12 +314,11 @@ def _read_toml(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise InputError("there is no such recipe", path, "check the path, or leave --config out") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read the recipe: {reason}", path, "name a TOML file") from None
+    except OSError as error:
+        raise InputError(f"cannot read the recipe: {error.strerror}", path, "name a TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"the recipe is not TOML: {error}", path, SHOW_ALL) from None
 

@@ -16,7 +16,8 @@ SOURCE = Path(__file__).parents[1] / "striate"
 FOUNDATION = {  # root modules that anything may import, and what they import themselves
     "errors": set(),
     "samples": {"errors"},
-    "recipe": {"errors"},
+    "text_files": {"errors"},
+    "recipe": {"errors", "text_files"},
     "files": {"errors"},
     "download": {"errors", "files"},
     "runtime": {"errors"},

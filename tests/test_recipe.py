@@ -266,7 +266,7 @@ def test_an_override_below_a_value_is_refused(tmp_path):
     [
         (b"train = [", "the recipe is not TOML"),
         (b"[train]\nepochs = 3\nepochs = 4\n", "the recipe is not TOML"),
-        (b"\xff\xfe", "cannot read the recipe"),
+        (b"\xff\xfe\x00", "not UTF-16 text"),
         (b"[train]\nepochs = 0\n", "train.epochs"),
         (b"epochs = 3\n", "unknown setting epochs"),
         (b"train = 3\n", "train: "),
@@ -277,7 +277,7 @@ def test_a_faulty_file_is_named(tmp_path, content, said):
     path.write_bytes(content)
     with pytest.raises(InputError, match=said) as caught:
         load_recipe(path)
-    assert caught.value.where == str(path)
+    assert caught.value.where.startswith(str(path))
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):

@@ -8,9 +8,11 @@ import torch
 from striate.audit.labelled import Labels, read_labels
 from striate.data.archive import is_archive, open_archive, plain_name
 from striate.data.dataset import POOL, ArchiveImages, Dataset, FolderImages, Images
-from striate.data.formats.image_folder import SPLIT_FOLDERS, list_folder, natural_order
+from striate.data.formats.folder_splits import FolderSplits, folder_splits, is_lone_split
+from striate.data.formats.image_folder import list_folder, natural_order
 from striate.data.images import IMAGE_SUFFIXES
 from striate.data.load import LabelSource, find_labels, load_data
+from striate.data.split_names import split_name
 from striate.errors import InputError, one_line
 from striate.samples import Objects
 
@@ -115,20 +117,20 @@ def list_dataset(dataset: Dataset, labels: Labels | None = None) -> Inventory:
     has_boxes = all(split.objects is not None for split in dataset.splits.values())
     entries: list[Entry] = []
     parts: list[Images] = []
-    for split_name, split in dataset.splits.items():
+    for name, split in dataset.splits.items():
         for i, target in enumerate(split.targets.tolist()):
             label = "" if has_boxes else dataset.classes[target]
-            entries.append(Entry(split.images.name(i), split_name, label, len(parts), i))
+            entries.append(Entry(split.images.name(i), name, label, len(parts), i))
         parts.append(split.images)
     place = -1
     if left_out := _beside(parts[0], [fault.name for fault in dataset.faults]):
         place = len(parts)
         parts.append(left_out)
-    with_splits = POOL not in dataset.splits
+    layout = FolderSplits({}) if POOL in dataset.splits else _named([f.name for f in dataset.faults])
     for i, fault in enumerate(dataset.faults):
-        split_name, label = _split_and_class(fault.name, with_splits)
+        name, label = _split_and_class(fault.name, layout)
         known = label if label in dataset.classes and not has_boxes else ""
-        entries.append(Entry(fault.name, split_name, known, place, i, fault.what))
+        entries.append(Entry(fault.name, name, known, place, i, fault.what))
     inventory = Inventory(
         dataset.name, dataset.source, dataset.format, dataset.classes, tuple(entries), tuple(parts), dataset
     )
@@ -176,8 +178,8 @@ def _list_class_folders(path: Path) -> Inventory | None:
     images: Images = (
         ArchiveImages(archive, root, names) if is_archive(path) else FolderImages(path / root, names)
     )
-    with_splits = any(name.split("/")[0].lower() in SPLIT_FOLDERS for name in names)
-    placed = [_split_and_class(name, with_splits) for name in names]
+    layout = _layout(names, path)
+    placed = [_split_and_class(name, layout) for name in names]
     entries = [
         Entry(one_line(name), split, one_line(label), 0, i)
         for i, (name, (split, label)) in enumerate(zip(names, placed, strict=True))
@@ -192,16 +194,28 @@ def _without_wrappers(files: list[str]) -> tuple[str, list[str]]:
     while True:
         tops = {name.split("/")[0] for name in files}
         deep = all(name.count("/") >= 2 for name in files)
-        if len(tops) > 1 or not deep or files[0].split("/")[0].lower() in SPLIT_FOLDERS:
+        if len(tops) > 1 or not deep or is_lone_split(files[0].split("/")[0]):
             return "/".join(root), files
         root.append(tops.pop())
         files = [name.split("/", 1)[1] for name in files]
 
 
-def _split_and_class(name: str, with_splits: bool) -> tuple[str, str]:
+def _layout(names: list[str], path: Path) -> FolderSplits:
+    """The splits; as far as names tell them where training refuses the folders."""
+    try:
+        return folder_splits(sorted({name.split("/")[0] for name in names if "/" in name}), names, path)
+    except InputError:
+        layout = _named(names)
+        return layout if any(split != POOL for split in layout.split_of.values()) else FolderSplits({})
+
+
+def _named(names: list[str]) -> FolderSplits:
+    """The splits that uppermost folders name; others are in none."""
+    tops = {name.split("/")[0] for name in names if "/" in name}
+    return FolderSplits({top: split_name(top) or POOL for top in sorted(tops)})
+
+
+def _split_and_class(name: str, layout: FolderSplits) -> tuple[str, str]:
     """Split and class of a file by its folders; "" for a class that they do not tell."""
-    folders = name.split("/")[:-1]
-    split = POOL
-    if with_splits and folders:
-        split = SPLIT_FOLDERS.get(folders.pop(0).lower(), POOL)
+    split, folders = layout.place(name.split("/")[:-1])
     return split, folders[0] if folders else ""

@@ -11,7 +11,8 @@ AnnotationSet``, of ``LabelFiles``; ``write/NAME.py`` with ``picture_paths(annot
 each picture belongs in the folder, and ``write(annotations, folder) -> list[str]``, what it could not hold.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from striate.errors import one_line
@@ -86,6 +87,8 @@ class Problem:
         what: the fault, in one sentence.
         mend: what ``--fix`` does about it; "" where nobody but a person can tell.
         left_out: how many objects are not among the annotations because of it.
+        picture: the path of the picture whose labels are not complete because of it. Such a picture is
+            neither trained on nor copied: what could not be read would count as background.
         blocks_training: whether nothing can be trained before it is mended.
     """
 
@@ -93,6 +96,7 @@ class Problem:
     what: str
     mend: str = ""
     left_out: int = 0
+    picture: str = ""
     blocks_training: bool = False
 
     def __post_init__(self) -> None:
@@ -113,6 +117,17 @@ class AnnotationSet:
     classes: tuple[str, ...]
     pictures: tuple[AnnotatedPicture, ...]
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def unread(self) -> dict[str, Problem]:
+        """The pictures whose labels could not all be read, each with the first reason."""
+        return {problem.picture: problem for problem in reversed(self.problems) if problem.picture}
+
+    def without(self, paths: Container[str]) -> "AnnotationSet":
+        """The labels of all other pictures."""
+        return replace(
+            self, pictures=tuple(picture for picture in self.pictures if picture.path not in paths)
+        )
 
 
 def quoted(value: object) -> str:

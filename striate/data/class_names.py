@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from striate.errors import InputError, one_line
+from striate.text_files import composed, decode_text
 
 CLASSES_FILE = "classes.txt"
 
@@ -11,13 +12,10 @@ def parse_class_names(content: bytes, place: str) -> tuple[str, ...]:
     """The class names of a file: line k (from 0) names class id k.
 
     Raises:
-        InputError: not UTF-8, or a name that is empty, not readable text or there twice.
+        InputError: not text, or a name that is empty, not readable text or there twice.
     """
-    try:
-        lines = content.decode("utf-8").removesuffix("\n").split("\n")
-    except UnicodeDecodeError:
-        raise InputError("the file is not UTF-8 text", place, "save it as UTF-8") from None
-    names = tuple(line.removesuffix("\r") for line in lines)
+    lines = decode_text(content, place).removesuffix("\n").split("\n")
+    names = tuple(composed(line.removesuffix("\r")) for line in lines)
     for number, name in enumerate(names, start=1):
         if not name or name != one_line(name) or name in names[: number - 1]:
             fault = "is empty" if not name else "is no readable text or there twice"

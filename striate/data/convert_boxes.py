@@ -15,6 +15,7 @@ from striate.data.formats.annotations import READERS, format_of
 from striate.data.formats.boxes import as_dataset
 from striate.data.label_checks import check, fix, with_sizes
 from striate.data.label_files import LabelFiles
+from striate.data.label_pictures import nothing_left
 from striate.data.memory_boxes import as_files
 from striate.data.picture_sizes import PictureSizes
 from striate.data.write import coco, csv_boxes, cvat, label_studio, via, voc, yolo
@@ -126,7 +127,8 @@ def convert_boxes(
     files = LabelFiles.open(source)
     own = check_format(source_format, "--from") if source_format else format_of(files)
     sizes = PictureSizes(files)
-    annotations, problems = _checked(READERS[own](files), sizes, fix_problems)
+    annotations = READERS[own](files)
+    annotations, problems = _checked(annotations.without(annotations.unread), sizes, fix_problems)
     if divide:
         annotations = with_splits_of(divide(as_dataset(annotations, sizes, str(source), own)), annotations)
     done = _write(annotations, files, out, to or own, own, link)
@@ -178,9 +180,8 @@ def _checked(
         _check_pictures(annotations, sizes)
         checked = with_sizes(annotations, sizes)
     if not checked.pictures:
-        raise InputError(
-            "no picture that the labels are for can be read", sizes.files.root, "add the pictures"
-        )
+        what = "no picture that the labels are for can be read"
+        raise nothing_left(what, sizes.files.root, problems, "add the pictures")
     return checked, problems
 
 

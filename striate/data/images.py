@@ -40,6 +40,14 @@ from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, _imagi
 from torch import Tensor
 
 from striate.data.damage import DAMAGE_FINDERS
+from striate.data.pixels import (
+    array_pixels,
+    is_grey,
+    pillow_pixels,
+    turn_upright,
+    upright_pixels,
+    valid_orientation,
+)
 from striate.errors import InputError
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its remarks are for who asks, not for stderr
@@ -58,7 +66,6 @@ IMAGE_SUFFIXES = frozenset({
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 _JPEG = ("JPEG", "MPO")  # MPO: a camera's JPEG with further pictures behind the first
 _HEIF = (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1", b"ftypavi")  # bytes 4 to 11; as phones save
-_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _JPEG_DAMAGE = ("premature end", "bad huffman", "found marker")  # libjpeg's words for lost pixels
 
 
@@ -95,11 +102,37 @@ def decode_image(source: Path | bytes, name: str = "", channels: int | None = No
         orientation = _orientation(image, stream)
         pixels = _decode_jpeg(image, stream) if image.format in _JPEG else None
         if pixels is None:
-            pixels = _decode_with_pillow(image)
+            pixels = pillow_pixels(image)
     if image.format != "TIFF":  # Pillow has already turned those
-        pixels = _turn_upright(pixels, orientation)
+        pixels = turn_upright(pixels, orientation)
     decoded = torch.from_numpy(pixels).permute(2, 0, 1)
     return decoded if channels is None else with_channels(decoded, channels, _place(source, name))
+
+
+def to_image(source: object, name: str = "", channels: int | None = None) -> Tensor:
+    """A picture from whatever holds one.
+
+    Args:
+        source: a file (``Path`` or ``str``), a file's content (``bytes``), a Pillow image of any mode, an
+            array (H, W) or (H, W, 1, 3 or 4) that is uint8, uint16, bool or floating point from 0 to 1, or
+            a tensor that is a picture already. A fourth channel is opacity, and laid on white.
+        name: what an error calls it; by default the path.
+        channels: as for ``decode_image``.
+
+    Returns:
+        uint8 (C, H, W), upright; it shares memory with ``source`` only where that is a tensor.
+
+    Raises:
+        InputError: as ``decode_image``, or ``source`` is of another type, shape or range of values.
+    """
+    if isinstance(source, str | Path | bytes | bytearray | memoryview):
+        file = Path(source) if isinstance(source, str | Path) else bytes(source)
+        return decode_image(file, name, channels)
+    try:
+        image = _from_memory(source)
+    except InputError as error:
+        raise InputError(error.what, name, error.what_to_do) from None
+    return image if channels is None else with_channels(image, channels, name)
 
 
 def inspect_image(source: Path | bytes, name: str = "") -> ImageFacts:
@@ -114,7 +147,7 @@ def inspect_image(source: Path | bytes, name: str = "") -> ImageFacts:
         orientation = _orientation(image, stream)
         if orientation >= 5:
             width, height = height, width
-        return ImageFacts(width, height, 1 if _is_grey(image) else 3, orientation)
+        return ImageFacts(width, height, 1 if is_grey(image) else 3, orientation)
 
 
 def resize(images: Tensor, height: int, width: int, interpolation: str = "bilinear") -> Tensor:
@@ -181,6 +214,25 @@ def save_image(image: Tensor, path: Path) -> None:
         ) from error
 
 
+def _from_memory(source: object) -> Tensor:
+    if isinstance(source, Tensor):
+        if source.dtype == torch.uint8 and source.ndim == 3 and source.shape[0] in (1, 3) and source.numel():
+            return source
+        kind = f"a tensor of {tuple(source.shape)}, {str(source.dtype).removeprefix('torch.')},"
+    elif isinstance(source, Image.Image):
+        if source.width * source.height > MAX_PIXELS:
+            raise _too_large("")
+        return torch.from_numpy(upright_pixels(source)).permute(2, 0, 1)
+    elif isinstance(source, np.ndarray):
+        return torch.from_numpy(array_pixels(source)).permute(2, 0, 1)
+    else:
+        kind = f"a {type(source).__name__}"
+    raise InputError(
+        f"{kind} is not a picture",
+        what_to_do="give a path, bytes, a Pillow image, an array (H, W, C), or a tensor uint8 (1 or 3, H, W)",
+    )
+
+
 def _to_pillow(image: Tensor) -> Image.Image:
     pixels = image.permute(1, 2, 0).numpy()
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
@@ -204,8 +256,8 @@ def _opened(source: Path | bytes, name: str) -> Iterator[tuple[Image.Image, Bina
             image = Image.open(stream, formats=_FORMATS)
             _check_header(image, place)
             yield image, stream
-        except InputError:
-            raise
+        except InputError as error:
+            raise InputError(error.what, error.where or place, error.what_to_do) from error.__cause__
         except Image.DecompressionBombError as error:
             raise _too_large(place) from error
         except UnidentifiedImageError as error:
@@ -290,24 +342,8 @@ def _orientation(image: Image.Image, stream: BinaryIO) -> int:
         stream.seek(0)
         # Pillow decodes all pixels to find a tag behind them: let it only if there is one.
         if b"eXIf" not in stream.read():
-            return _valid_orientation(Image.Image.getexif(image))
-    return _valid_orientation(image.getexif())
-
-
-def _valid_orientation(exif: Image.Exif) -> int:
-    value = exif.get(ExifTags.Base.Orientation)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Undo the camera's rotation and mirroring (EXIF 2.3, tag 0x0112) of (H, W, C) pixels."""
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+            return valid_orientation(Image.Image.getexif(image))
+    return valid_orientation(image.getexif())
 
 
 def _decode_jpeg(image: Image.Image, stream: BinaryIO) -> NDArray[np.uint8] | None:
@@ -323,37 +359,4 @@ def _decode_jpeg(image: Image.Image, stream: BinaryIO) -> NDArray[np.uint8] | No
         if any(words in str(error).lower() for words in _JPEG_DAMAGE):
             raise
         return None  # a remark about bytes that do no harm
-    return pixels
-
-
-def _decode_with_pillow(image: Image.Image) -> NDArray[np.uint8]:
-    """(H, W, C) pixels of any picture, at 8 bits."""
-    image.load()
-    if image.mode.startswith(("I", "F")):
-        return _to_8_bits(image)[:, :, None]
-    mode = "L" if _is_grey(image) else "RGB"
-    if image.has_transparency_data:
-        page = Image.new("RGBA", image.size, "white")
-        pixels = np.array(Image.alpha_composite(page, image.convert("RGBA")).convert(mode))
-    else:
-        pixels = np.array(image.convert(mode))
-    return pixels.reshape(image.height, image.width, -1)
-
-
-def _is_grey(image: Image.Image) -> bool:
-    if image.mode not in ("P", "PA"):
-        return image.mode in _GREY_MODES
-    red, green, blue = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3).T
-    return bool((red == green).all() and (green == blue).all())
-
-
-def _to_8_bits(image: Image.Image) -> NDArray[np.uint8]:
-    """(H, W) grey of 16 bits or floating point, scaled to 0..255 so that white stays white."""
-    values = np.array(image)
-    white = 1.0 if image.mode == "F" else 65535.0
-    if image.mode == "F" and not (values.min() >= 0 and values.max() <= 1):  # also for NaN
-        raise ValueError("floating-point values outside 0..1")
-    if image.mode == "I" and image.format == "TIFF":  # in PNG and PPM, mode I holds 16 bits
-        raise ValueError("32-bit or signed whole numbers, whose white is unknown")
-    pixels: NDArray[np.uint8] = np.rint(values * np.float32(255 / white)).astype(np.uint8)
     return pixels

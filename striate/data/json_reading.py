@@ -7,6 +7,7 @@ from typing import Any
 
 from striate.data.annotations import quoted
 from striate.errors import InputError
+from striate.text_files import decode_text
 
 MAX_JSON_BYTES = 2**30
 
@@ -28,8 +29,13 @@ def parse_json(content: bytes, place: str) -> Any:
         )
     try:
         return json.loads(
-            content, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_without_repeats
+            decode_text(content, place),
+            parse_constant=_refuse,
+            parse_float=_finite,
+            object_pairs_hook=_without_repeats,
         )
+    except InputError:
+        raise
     except json.JSONDecodeError as error:
         what, where = f"the file is no JSON: {error.msg}", f"{place}, line {error.lineno}"
     except RecursionError:

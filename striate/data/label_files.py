@@ -7,6 +7,7 @@ from striate.data.archive import is_archive, open_archive
 from striate.data.formats.image_folder import LEFT_BEHIND, list_folder
 from striate.data.images import MAX_FILE_BYTES
 from striate.errors import InputError
+from striate.text_files import composed
 
 
 class LabelFiles:
@@ -31,7 +32,7 @@ class LabelFiles:
         self.folder = folder
         self.paths = paths
         self.file = file
-        self._known = frozenset(paths)
+        self._known = {composed(path): path for path in paths} | {path: path for path in paths}
         self._read = read
 
     @staticmethod
@@ -53,7 +54,11 @@ class LabelFiles:
         return LabelFiles(beside.root, beside.paths, beside.read, path.name, beside.folder)
 
     def __contains__(self, path: str) -> bool:
-        return path in self._known
+        return self._known.get(path) == path
+
+    def named(self, path: str) -> str | None:
+        """The one of ``paths`` that has this name, be its accents written composed (NFC) or apart (NFD)."""
+        return self._known.get(path) or self._known.get(composed(path))
 
     def ending(self, suffix: str) -> list[str]:
         """The files to read labels of, by their suffix, as ".xml": all of them, or the one that was named."""

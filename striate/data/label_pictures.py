@@ -3,13 +3,15 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from striate.data.annotations import AnnotatedPicture, AnnotationSet, Problem, quoted
 from striate.data.formats.image_folder import SPLIT_FOLDERS, natural_order
 from striate.data.images import IMAGE_SUFFIXES
 from striate.data.label_files import LabelFiles
-from striate.errors import one_line
+from striate.errors import InputError, one_line
+from striate.text_files import composed
 
 
 def inside(written: str) -> str | None:
@@ -28,11 +30,12 @@ class PictureFinder:
     def __init__(self, files: LabelFiles) -> None:
         self.paths = [path for path in files.paths if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
         self._known = frozenset(self.paths)
+        self._named = files.named
         self._by_name: defaultdict[str, list[str]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[str]] = defaultdict(list)
         for path in self.paths:
-            self._by_name[PurePosixPath(path).name.casefold()].append(path)
-            self._by_stem[PurePosixPath(path).stem].append(path)
+            self._by_name[_key(PurePosixPath(path).name)].append(path)
+            self._by_stem[composed(PurePosixPath(path).stem)].append(path)
 
     def __contains__(self, path: object) -> bool:
         return path in self._known
@@ -45,9 +48,9 @@ class PictureFinder:
             label_path: the label file, among the same files.
 
         Returns:
-            Its path, and what is wrong with the name ("" if nothing). Where there is no such file the path is
-            as written; where the name leads out of the data it is that of the file of this name within; None
-            if nothing of the name can be used.
+            Its path, and what is wrong with the name ("" if nothing). Where there is no such file, or it is
+            not sure which one is meant, the path is as written; where the name leads out of the data it is
+            that of the file of this name within; None if nothing of the name can be used.
         """
         path, fault = inside(written), ""
         if path is None:
@@ -56,15 +59,15 @@ class PictureFinder:
             if path is None:
                 return None, f"{quoted(written)} is no usable name of a picture"
         for whole in ((PurePosixPath(label_path).parent / path).as_posix(), path):
-            if whole in self._known:
-                return whole, fault
-        named = self._by_name[PurePosixPath(path).name.casefold()]
-        ending = [p for p in named if f"/{p}".endswith(f"/{path}")]
-        same_case = [p for p in named if PurePosixPath(p).name == PurePosixPath(path).name]
+            if (found := self._named(whole)) in self._known:
+                return found, fault
+        path = composed(path)
+        named = self._by_name[_key(PurePosixPath(path).name)]
+        ending = [p for p in named if f"/{composed(p)}".endswith(f"/{path}")]
+        same_case = [p for p in named if composed(PurePosixPath(p).name) == PurePosixPath(path).name]
         nearest = _nearest(ending or same_case or named, label_path)
-        if len(nearest) > 1:
-            shown = ", ".join(nearest[:2])
-            return path, f"several pictures could be meant by {quoted(written)}: {shown}"
+        if doubt := doubtful(nearest, written, "" if "/" in path and ending else label_path):
+            return path, doubt
         if not nearest:
             return path, fault
         if not ending and not fault:
@@ -73,23 +76,62 @@ class PictureFinder:
 
     def with_stem(self, stem: str, label_path: str) -> list[str]:
         """The pictures whose name without suffix is ``stem``; of several those nearest to the label file."""
-        return _nearest(self._by_stem[stem], label_path)
+        return _nearest(self._by_stem[composed(stem)], label_path)
+
+
+def doubtful(nearest: list[str], written: str, label_path: str) -> str:
+    """Why it is not sure that a label file means the one picture of ``nearest``; "" if it is.
+
+    Labels on another picture are wrong labels. None is taken where several pictures are as near as each
+    other, or the only one lies in other folders throughout, as cam1/frames/a.jpg does for cam2/labels/a.xml.
+    """
+    if len(nearest) > 1:
+        return f"several pictures could be meant by {quoted(written)}: {', '.join(nearest[:2])}"
+    if (
+        nearest
+        and min(map(len, map(_folders, (nearest[0], label_path)))) > 1
+        and not _common(nearest[0], label_path)[0]
+    ):
+        return f"the only picture named {quoted(written)} lies elsewhere: {nearest[0]}"
+    return ""
+
+
+def nothing_left(what: str, where: str | Path, problems: Sequence[Problem], mend: str) -> InputError:
+    """The error that no picture with labels is left, with the first reason."""
+    reason = f"; first, {problems[0].place}: {problems[0].what}" if problems else ""
+    return InputError(f"{what}{reason}", where, mend)
 
 
 def _nearest(paths: list[str], label_path: str) -> list[str]:
-    """Those of ``paths`` that share the most leading folders with a label file."""
-    folders = PurePosixPath(label_path).parts[:-1]
+    """Those of ``paths`` whose folders have most in common with those of a label file."""
+    if len(paths) < 2:
+        return paths
+    common = {path: _common(path, label_path) for path in paths}
+    most = max(common.values())
+    return [path for path in paths if common[path] == most]
 
-    def shared(path: str) -> int:
-        count = 0
-        for mine, other in zip(folders, PurePosixPath(path).parts[:-1], strict=False):
-            if mine != other:
-                break
-            count += 1
-        return count
 
-    most = max(map(shared, paths), default=0)
-    return [path for path in paths if shared(path) == most]
+def _common(path: str, label_path: str) -> tuple[int, int]:
+    """How many folders two paths have in common in the same order, and how many of them from the start on."""
+    mine, other = _folders(path), _folders(label_path)
+    lengths = [0] * (len(other) + 1)  # of the longest common subsequence with each beginning of ``other``
+    for folder in mine:
+        before = lengths
+        lengths = [0]
+        for k, name in enumerate(other):
+            lengths.append(before[k] + 1 if folder == name else max(before[k + 1], lengths[k]))
+    leading = next((k for k, (a, b) in enumerate(zip(mine, other, strict=False)) if a != b), len(mine))
+    return lengths[-1], min(leading, len(other))
+
+
+def _folders(path: str) -> list[str]:
+    """The folders of a path; those named as splits by the name of the split."""
+    return [SPLIT_FOLDERS.get(name, name) for name in map(_key, PurePosixPath(path).parts[:-1])]
+
+
+def _key(name: str) -> str:
+    """The same for names that differ by case, or by how accents are written, only."""
+    return composed(name).casefold()
 
 
 def split_of(*paths: str) -> str | None:
@@ -124,22 +166,38 @@ def annotation_set(
     """
     kept: dict[str, AnnotatedPicture] = {}
     found = list(problems)
-    for picture in pictures:
+    for picture in map(_with_composed_labels, pictures):
         first = kept.setdefault(picture.path, picture)
         if first is not picture:
-            what = (
-                f"the picture {quoted(picture.path)} is labelled already in {first.place}; this is left out"
-            )
-            found.append(Problem(picture.place, what, left_out=len(picture.annotations)))
+            found.append(_labelled_twice(first, picture))
     if finder and (unlabelled := _unlabelled(finder, kept)):
         what = f"{len(unlabelled):,} pictures have no labels and are left out; one is {quoted(unlabelled[0])}"
         found.append(Problem(PurePosixPath(unlabelled[0]).parent.as_posix(), what))
     used = {annotation.label for picture in kept.values() for annotation in picture.annotations}
     return AnnotationSet(
-        tuple(dict.fromkeys([*classes, *sorted(used, key=natural_order)])),
+        tuple(dict.fromkeys([*map(composed, classes), *sorted(used, key=natural_order)])),
         tuple(sorted(kept.values(), key=lambda picture: (picture.split or "", picture.path))),
         tuple(found),
     )
+
+
+def _with_composed_labels(picture: AnnotatedPicture) -> AnnotatedPicture:
+    """The picture with class names in Unicode's composed form: accents written apart make no other class."""
+    if all(composed(a.label) == a.label for a in picture.annotations):
+        return picture
+    annotations = tuple(replace(a, label=composed(a.label)) for a in picture.annotations)
+    return replace(picture, annotations=annotations)
+
+
+def _labelled_twice(first: AnnotatedPicture, second: AnnotatedPicture) -> Problem:
+    """What to say of a picture that has labels in two places. Where they differ, nobody can tell which are
+    complete."""
+    mine, other = (sorted((a.label, a.box_xyxy) for a in one.annotations) for one in (first, second))
+    what = f"the picture {quoted(second.path)} is labelled already in {first.place}"
+    if mine == other:
+        return Problem(second.place, f"{what}, in the same way", left_out=len(other))
+    what = f"{what}, in another way; the picture is left out"
+    return Problem(second.place, what, left_out=len(other), picture=second.path)
 
 
 def _unlabelled(finder: PictureFinder, labelled: Iterable[str]) -> list[str]:

@@ -8,11 +8,17 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
 from striate.errors import InputError
+from striate.text_files import as_utf8, decode_text
 
 MAX_XML_BYTES = 2**28
 MAX_DEPTH = 32  # of any label format half of it is enough
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_DECLARED = re.compile(rb"""<\?xml[^>]{,100}encoding\s*=\s*["']([\w.-]{,40})["']""")
+_OLD_ENCODINGS = re.compile(  # other codecs of Python are no encodings of text
+    r"(gb|big5|s?(hift)?.?jis|euc|iso.?8859|latin|cp\d|windows.?\d|koi8|mac|(us.)?ascii)[\w.-]*",
+    re.IGNORECASE,
+)
 _FIRST_TAG = re.compile(rb"<([A-Za-z_][\w.\-]*)")
 
 
@@ -61,8 +67,9 @@ def parse_xml(content: bytes, place: str) -> Element:
     builder = _Builder(place)
     parser = DefusedXMLParser(target=builder, forbid_dtd=True)
     builder.line = lambda: int(parser.parser.CurrentLineNumber)
+    text = _decode(content, place)
     try:
-        parser.feed(content)
+        parser.feed(text)
         parser.close()
     except DefusedXmlException:
         where = f"{place}, line {builder.line()}"
@@ -75,16 +82,34 @@ def parse_xml(content: bytes, place: str) -> Element:
         raise InputError(
             f"the file is no XML: {what}", f"{place}, line {line}", "mend it, or export it again"
         ) from None
-    except (ValueError, LookupError) as error:  # of encodings
-        raise InputError(f"the file is no XML: {error}", place, "save it as UTF-8") from None
     return builder.root()
 
 
 def root_tag(content: bytes) -> str:
     """The name of the root element, without reading the rest; "" if there is none."""
-    start = content[:4096].replace(b"\0", b"")  # those of UTF-16
+    start = as_utf8(content[:4096])
     found = _FIRST_TAG.search(re.sub(rb"(?s)<!--.*?-->", b"", start))
     return found[1].decode() if found else ""
+
+
+def _decode(content: bytes, place: str) -> str:
+    """The text of an XML file: in the encoding that its first line names, if that is one of the old ones.
+
+    Unicode is told by its bytes, since programs that save a file anew leave the first line as it was.
+    """
+    declared = _DECLARED.match(content)
+    encoding = declared[1].decode() if declared else "utf-8"
+    if not _OLD_ENCODINGS.fullmatch(encoding):
+        return decode_text(content, place)
+    try:
+        return content.decode(encoding)
+    except LookupError:
+        raise InputError(f"the encoding {encoding} is not known", place, "save it as UTF-8") from None
+    except UnicodeDecodeError as error:
+        where = f"{place}, line {content.count(bytes([10]), 0, error.start) + 1}"
+        raise InputError(
+            f"the file says that it is {encoding}, and is not", where, "save it as UTF-8"
+        ) from None
 
 
 def number(text: str | None, limit: float = 1e9) -> float | None:

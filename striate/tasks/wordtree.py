@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from striate.errors import InputError
+from striate.text_files import read_text
 
 
 class WordTree:
@@ -167,10 +168,9 @@ def read_parents(path: Path) -> dict[str, list[str]]:
         InputError: the file cannot be read, a line is no node's or is there twice, or a parent has none.
     """
     try:
-        lines = path.read_text("utf-8").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"the tree cannot be read: {reason}", path, "name a text file") from error
+        lines = read_text(path).rstrip().splitlines()
+    except OSError as error:
+        raise InputError(f"the tree cannot be read: {error.strerror}", path, "name a text file") from error
     rows = [_words(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
     if all(len(words) == 2 and words[1].removeprefix("-").isdecimal() for words in rows):
         rows = _with_names(rows, path)

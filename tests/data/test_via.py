@@ -176,7 +176,7 @@ def test_folders_give_the_splits():
         ("[NaN]", "it holds NaN", ""),
         ("[1e999]", "too large", ""),
         ("[" + "9" * 5000 + "]", "no JSON", ""),
-        (b'["\xff"]', "no JSON", ""),
+        (b'["\xff"]', "not UTF-8", ""),
         ('{"a": 1, "b": 2, "a": 3}', "the key 'a' is there twice", ""),
         ("[]", "not of VIA", ""),
         ("{}", "no file of VIA", ""),

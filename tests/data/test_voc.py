@@ -224,9 +224,9 @@ def test_pictures_without_a_label_file_are_named():
         ('<!DOCTYPE a SYSTEM "file:///etc/passwd">\n<annotation/>', "document type", "line 1"),
         ("<annotation>\n&b;</annotation>", "undefined entity", "line 2"),
         ("<annotation>" * 10**5, "nested too deeply", "line 1"),
-        (b"<annotation>\n\xff</annotation>", "not well-formed", "line 2"),
+        (b"<annotation>\n\xff</annotation>", "not UTF-8", "line 2"),
         ("<html/>", "no Pascal VOC files", ""),
-        ('<?xml version="1.0" encoding="none"?><annotation/>', "unknown encoding", ""),
+        ('<?xml version="1.0" encoding="gb9"?><annotation/>', "gb9 is not known", ""),
     ],
 )
 def test_what_cannot_be_read_is_an_error_with_file_and_line(content, fault, place):

@@ -178,7 +178,7 @@ def test_faults_of_a_file_are_told_with_their_place(tmp_path, text, place, what)
 
 def test_a_file_that_is_no_text_is_told(tmp_path):
     (tmp_path / "t.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="not UTF-16 text"):
         read_tree(tmp_path / "t.txt")
 
 

@@ -1,15 +1,15 @@
 """Pictures with labelled boxes, in any of the annotation formats, as a data set.
 
 Labels that cannot be trained on are an error, which names them; nothing is mended here. Pictures that are
-missing or cannot be read are left out as ``Fault``, pictures in no split beside splits as well. Whatever
-else is wrong is a remark.
+missing or cannot be read are left out as ``Fault``. So are pictures of which a label cannot be read, since
+its object would count as background, and pictures in no split beside splits. The rest is a remark.
 """
 
 from pathlib import Path
 
 import torch
 
-from striate.data.annotations import AnnotatedPicture, AnnotationSet
+from striate.data.annotations import AnnotatedPicture, AnnotationSet, Problem
 from striate.data.archive import is_archive, open_archive, plain_name
 from striate.data.dataset import (
     POOL,
@@ -24,8 +24,8 @@ from striate.data.dataset import (
 from striate.data.formats.annotations import READERS, format_of, recognizers
 from striate.data.label_checks import require_trainable
 from striate.data.label_files import LabelFiles
+from striate.data.label_pictures import nothing_left
 from striate.data.picture_sizes import PictureSizes
-from striate.errors import InputError
 from striate.samples import Objects
 
 LABEL_SUFFIXES = (".xml", ".json", ".csv", ".txt", ".yaml", ".yml")
@@ -66,8 +66,11 @@ def as_dataset(annotations: AnnotationSet, sizes: PictureSizes, source: str, nam
     Raises:
         InputError: a label cannot be trained on, or no picture can be read.
     """
+    unread = annotations.unread
+    faults = [Fault(path, f"{problem.place}: {problem.what}") for path, problem in unread.items()]
+    annotations = annotations.without(unread)
     problems = require_trainable(annotations, sizes, source, sizes.orientation)
-    faults = [
+    faults += [
         Fault(picture.path, sizes.fault(picture.path))
         for picture in annotations.pictures
         if sizes.facts(picture.path) is None
@@ -76,11 +79,15 @@ def as_dataset(annotations: AnnotationSet, sizes: PictureSizes, source: str, nam
         [picture for picture in annotations.pictures if sizes.facts(picture.path) is not None]
     )
     if not pictures:
-        raise InputError("none of the labelled pictures can be read", source, "add the pictures")
+        reasons = [*(Problem(fault.name, fault.what) for fault in faults), *annotations.problems]
+        raise nothing_left(
+            "no labelled picture can be used", source, reasons, "mend the labels or the pictures"
+        )
     faults += [Fault(picture.path, "it is in no split, while others are") for picture in homeless]
     facts = [sizes.facts(picture.path) for picture in pictures]
     channels = 1 if all(fact is not None and fact.channels == 1 for fact in facts) else 3
-    remarks = [f"{problem.place}: {problem.what}" for problem in (*annotations.problems, *problems)]
+    told = [*(problem for problem in annotations.problems if problem.picture not in unread), *problems]
+    remarks = [f"{problem.place}: {problem.what}" for problem in told]
     return Dataset(
         name=plain_name(Path(source)),
         source=source,

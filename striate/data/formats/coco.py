@@ -38,6 +38,7 @@ from striate.data.label_files import LabelFiles
 from striate.data.label_pictures import PictureFinder, annotation_set, split_of
 from striate.errors import InputError, one_line
 from striate.ops.masks import decompress_runs, masks_to_boxes, runs_to_mask
+from striate.text_files import as_utf8
 
 PICTURE_KEYS = frozenset({"id", "file_name", "width", "height", "attributes"})
 OBJECT_KEYS = frozenset(
@@ -122,9 +123,9 @@ def _label_files(files: LabelFiles) -> list[str]:
 
 def _has_lists(files: LabelFiles, path: str) -> bool:
     """Whether a file looks like COCO; it may hold 300 MB, so that it is not parsed for this."""
-    content = files.read(path)
+    content = as_utf8(files.read(path))
     return (
-        content[:100].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+        content[:100].lstrip().startswith(b"{")
         and b'"images"' in content
         and b'"annotations"' in content
         and b'"_via_' not in content

@@ -11,6 +11,7 @@ from striate.data.images import IMAGE_SUFFIXES
 from striate.data.label_files import LabelFiles
 from striate.data.xml_reading import number
 from striate.errors import InputError, one_line
+from striate.text_files import as_utf8, decode_text
 
 CLASS_LISTS = ("classes.csv", "class_list.csv")
 CORNERS = ("x1", "y1", "x2", "y2")
@@ -62,7 +63,7 @@ def is_class_list(path: str) -> bool:
 
 def looks_like_table(content: bytes) -> bool:
     """Whether the first line of a file is that of a table of boxes."""
-    first = content[:10_000].decode("utf-8-sig", "replace").lstrip("\r\n").partition("\n")[0]
+    first = as_utf8(content[:10_000]).decode("utf-8", "replace").lstrip("\r\n").partition("\n")[0]
     return any(_columns(_split(first, delimiter)) for delimiter in _DELIMITERS)
 
 
@@ -70,7 +71,7 @@ def read_table(files: LabelFiles, path: str) -> Table:
     """Read a CSV file.
 
     Raises:
-        InputError: not UTF-8, not CSV, or without a column that is needed.
+        InputError: not text, not CSV, or without a column that is needed.
     """
     rows = _rows(files, path)
     first = rows[0][1] if rows else ()
@@ -108,10 +109,7 @@ def read_classes(files: LabelFiles, path: str) -> list[str]:
 
 def _rows(files: LabelFiles, path: str) -> list[tuple[int, tuple[str, ...]]]:
     """Line number and values of every line that is not empty."""
-    try:
-        text = files.read(path).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError("the file is not UTF-8 text", files.place(path), "save it as UTF-8") from None
+    text = decode_text(files.read(path), files.place(path))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     try:
         return [(reader.line_num, tuple(row)) for row in reader if row]

@@ -5,7 +5,9 @@
       rose/   deep/er/2.jpg       test/   daisy/ ...  rose/ ...
 
 - A single folder around everything is skipped. Folders inside a class belong to that class.
-- Splits are "train" (or "training"), "val" ("valid", "validation"), "test" ("testing").
+- Splits are "train", "val", "test", in the spellings of ``split_name``: "training_set", "dev", "val2017".
+  A split's folder may lie in another of its name. Folders that hold the same classes and are not named as
+  splits are refused: nothing learns to tell splits from each other.
 - Hidden files and what operating systems leave behind are no part of the data.
 - Text beside the pictures is left aside and named in ``Dataset.why``; every other file that is not a
   readable picture is a ``Fault``, named and left out.
@@ -22,14 +24,11 @@ import torch
 
 from striate.data.archive import Archive, is_archive, open_archive, plain_name
 from striate.data.dataset import POOL, ArchiveImages, Dataset, Fault, FolderImages, Images, Split
+from striate.data.formats.folder_splits import FolderSplits, folder_splits, is_lone_split
 from striate.data.images import IMAGE_SUFFIXES
+from striate.data.split_names import SPLIT_FOLDERS as SPLIT_FOLDERS  # for those who read other formats
+from striate.data.split_names import split_name as split_name
 from striate.errors import InputError, one_line
-
-SPLIT_FOLDERS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 
 _TEXT_SUFFIXES = frozenset({".txt", ".md", ".csv", ".json", ".xml"})
 LEFT_BEHIND = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
@@ -72,15 +71,15 @@ def load(path: Path, archive: Archive | None = None) -> Dataset:
     """
     listing, make_images = _open(path, archive)
     root, listing = _without_wrappers(listing)
-    split_of = _split_folders(listing, path)
     pictures, text_files, faults = _sort_files(listing)
-    samples, stray = _samples(pictures, split_of, path)
+    layout = folder_splits(_top_folders(listing), pictures, path)
+    samples, stray = _samples(pictures, layout, path)
     images = make_images(root, [sample.path for sample in samples], None)
     samples, channels, unreadable = _read_headers(samples, images)
-    classes = _classes(samples, listing, split_of, path)
+    classes = _classes(samples, listing, layout, path)
     class_id = {label: k for k, label in enumerate(classes)}
     splits = {}
-    for split in dict.fromkeys(split_of.values()) if split_of else [POOL]:
+    for split in dict.fromkeys(layout.split_of.values()) or [POOL]:
         chosen = [sample for sample in samples if sample.split == split]
         if not chosen:
             raise InputError(f"there are no pictures for {split}", path, "fill its folder or remove it")
@@ -90,7 +89,7 @@ def load(path: Path, archive: Archive | None = None) -> Dataset:
         name=plain_name(path),
         source=str(path),
         format="image-folder",
-        why=_why(split_of, text_files),
+        why=_why(layout.split_of, text_files),
         task="classification",
         classes=classes,
         channels=channels,
@@ -156,7 +155,7 @@ def _without_wrappers(listing: Listing) -> tuple[str, Listing]:
         holds_folders = any("/" in path or f"{top}/{path}" in listing.folders for path in below)
         beside = [path for path in listing.files if "/" not in path] + [p for p in below if "/" not in p]
         pictures = any(_suffix(path) in IMAGE_SUFFIXES for path in beside)
-        if len(tops) != 1 or not holds_folders or pictures or top.lower() in SPLIT_FOLDERS:
+        if len(tops) != 1 or not holds_folders or pictures or is_lone_split(top):
             return "/".join(root), listing
         root.append(top)
         listing = Listing(
@@ -165,31 +164,9 @@ def _without_wrappers(listing: Listing) -> tuple[str, Listing]:
         )
 
 
-def _split_folders(listing: Listing, path: Path) -> dict[str, str]:
-    """Folder name -> split name if the uppermost folders are splits, else nothing."""
-    tops = sorted({top for name in listing.files + listing.folders if (top := _top_folder(name, listing))})
-    found = {top: SPLIT_FOLDERS[top.lower()] for top in tops if top.lower() in SPLIT_FOLDERS}
-    others = [top for top in tops if top not in found]
-    if not found or (others and len(found) == 1):
-        return {}  # among other folders, a single "train" may well be a class of vehicles
-    if others:
-        raise InputError(
-            f"folders for splits ({', '.join(found)}) lie beside other folders ({', '.join(others)})",
-            path,
-            "keep either splits or classes there",
-        )
-    for split in set(found.values()):
-        same = [top for top in found if found[top] == split]
-        if len(same) > 1:
-            raise InputError(f"several folders mean the same split: {', '.join(same)}", path, "join them")
-    if "train" not in found.values():
-        raise InputError(f"there is no train folder beside {', '.join(found)}", path, "add one")
-    order = ("train", "val", "test")
-    return dict(sorted(found.items(), key=lambda item: order.index(item[1])))
-
-
-def _top_folder(name: str, listing: Listing) -> str:
-    return name.split("/")[0] if "/" in name or name in listing.folders else ""
+def _top_folders(listing: Listing) -> list[str]:
+    deep = [name for name in listing.files if "/" in name]
+    return sorted({name.split("/")[0] for name in (*deep, *listing.folders)})
 
 
 def _sort_files(listing: Listing) -> tuple[list[str], list[str], list[Fault]]:
@@ -205,12 +182,11 @@ def _sort_files(listing: Listing) -> tuple[list[str], list[str], list[Fault]]:
     return pictures, text_files, faults
 
 
-def _samples(pictures: list[str], split_of: dict[str, str], path: Path) -> tuple[list[Sample], list[Fault]]:
+def _samples(pictures: list[str], layout: FolderSplits, path: Path) -> tuple[list[Sample], list[Fault]]:
     """The pictures that lie in a class folder, and a fault for each of the others."""
     samples, stray = [], []
     for picture in pictures:
-        folders = picture.split("/")[:-1]
-        split = split_of[folders.pop(0)] if split_of and folders else POOL
+        split, folders = layout.place(picture.split("/")[:-1])
         if folders:
             samples.append(Sample(picture, split, folders[0]))
         else:
@@ -236,18 +212,18 @@ def _read_headers(samples: list[Sample], images: Images) -> tuple[list[Sample], 
     return readable, channels, faults
 
 
-def _classes(
-    samples: list[Sample], listing: Listing, split_of: dict[str, str], path: Path
-) -> tuple[str, ...]:
+def _classes(samples: list[Sample], listing: Listing, layout: FolderSplits, path: Path) -> tuple[str, ...]:
     """The class names in natural order, after checking that there are pictures of each."""
-    depth = 2 if split_of else 1
-    held = {tuple(sample.path.split("/")[:depth]) for sample in samples}
+    held = {(sample.split, sample.label) for sample in samples}
     parts = [name.split("/") for name in listing.folders] + [name.split("/")[:-1] for name in listing.files]
-    for folder in sorted({tuple(part[:depth]) for part in parts if len(part) >= depth} - held):
-        raise InputError(
-            f"the class folder {'/'.join(folder)} has no readable picture", path, "fill it or remove it"
-        )
-    first = "train" if split_of else POOL
+    for folders in sorted(parts):
+        split, below = layout.place(folders)
+        if below and (split, below[0]) not in held:
+            folder = "/".join(folders[: len(folders) - len(below) + 1])
+            raise InputError(
+                f"the class folder {folder} has no readable picture", path, "fill it or remove it"
+            )
+    first = "train" if layout.split_of else POOL
     classes = sorted({sample.label for sample in samples if sample.split == first}, key=natural_order)
     for name in classes:
         if name != one_line(name):

@@ -28,6 +28,7 @@ from striate.data.label_flags import take_flags
 from striate.data.label_pictures import PictureFinder, annotation_set, split_of
 from striate.data.outlines import ROTATION, outline_box, turned_corners
 from striate.errors import InputError, one_line
+from striate.text_files import as_utf8
 
 _MARKS = (b'"rectanglelabels"', b'"polygonlabels"', b'"original_width"', b'"was_cancelled"')
 _SHAPES = ("rectanglelabels", "polygonlabels")
@@ -74,9 +75,8 @@ def read(files: LabelFiles) -> AnnotationSet:
 
 
 def _is_label_studio(content: bytes) -> bool:
-    return content[:100].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[") and any(
-        mark in content for mark in _MARKS
-    )
+    content = as_utf8(content)
+    return content[:100].lstrip().startswith(b"[") and any(mark in content for mark in _MARKS)
 
 
 def _has_annotations(task: Any) -> bool:

@@ -22,6 +22,7 @@ from striate.data.label_flags import FLAG_NAMES, take_flags
 from striate.data.label_pictures import PictureFinder, annotation_set, split_of
 from striate.data.outlines import ellipse_box, outline_box
 from striate.errors import InputError, one_line
+from striate.text_files import as_utf8
 
 CLASS_NAMES = ("class", "label", "name", "type")
 
@@ -66,6 +67,7 @@ def read(files: LabelFiles) -> AnnotationSet:
 
 
 def _is_via(content: bytes) -> bool:
+    content = as_utf8(content)
     return any(mark in content for mark in _MARKS)
 
 

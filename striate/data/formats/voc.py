@@ -22,6 +22,7 @@ from striate.data.label_flags import take_flags
 from striate.data.label_pictures import PictureFinder, annotation_set, split_of
 from striate.data.xml_reading import Element, number, parse_xml, root_tag
 from striate.errors import InputError, one_line
+from striate.text_files import decode_text
 
 _LIST = re.compile(r"(?P<base>(?:.*/)?)ImageSets/Main/(?P<list>train|val|test|trainval)\.txt")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -210,10 +211,7 @@ class _SplitLists:
             problems.append(Problem("ImageSets/Main", what))
 
     def _add(self, base: str, split: str, path: str, files: LabelFiles) -> None:
-        try:
-            text = files.read(path).decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise InputError("the list is not UTF-8 text", files.place(path), "save it as UTF-8") from None
+        text = decode_text(files.read(path), files.place(path))
         splits = self._split_of.setdefault(base, {})
         lines = self._missing.setdefault(path, {})
         for line, name in enumerate(text.splitlines(), start=1):

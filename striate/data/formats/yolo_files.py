@@ -12,6 +12,7 @@ from striate.data.class_names import CLASSES_FILE, parse_class_names
 from striate.data.label_files import LabelFiles
 from striate.data.label_pictures import split_of
 from striate.errors import InputError, one_line
+from striate.text_files import as_utf8, decode_text
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _YAML_SUFFIXES = (".yaml", ".yml")
@@ -63,7 +64,7 @@ def find_data_file(files: LabelFiles) -> str | None:
     """The file to begin with: the uppermost .yaml with names, else obj.data, obj.names or classes.txt."""
     candidates = [files.file] if files.file else sorted(files.paths, key=lambda path: (path.count("/"), path))
     for path in candidates:
-        if path.endswith(_YAML_SUFFIXES) and _HAS_NAMES.search(files.read(path)):
+        if path.endswith(_YAML_SUFFIXES) and _HAS_NAMES.search(as_utf8(files.read(path))):
             return path
     for name in (_DARKNET, _NAMES, CLASSES_FILE):
         for path in candidates:
@@ -88,15 +89,8 @@ def read_data_file(files: LabelFiles, path: str) -> DataFile:
 
 
 def lines_of(files: LabelFiles, path: str) -> list[str]:
-    """The lines of a text file.
-
-    Raises:
-        InputError: it is not UTF-8.
-    """
-    try:
-        return re.split(r"\r\n|\n|\r", files.read(path).decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise InputError("the file is not UTF-8 text", files.place(path), "save it as UTF-8") from None
+    """The lines of a text file. Raises InputError as ``decode_text`` does."""
+    return re.split(r"\r\n|\n|\r", decode_text(files.read(path), files.place(path)))
 
 
 def _normal(path: PurePosixPath) -> str | None:
@@ -154,7 +148,7 @@ def _compose(files: LabelFiles, path: str) -> yaml.Node | None:
     """The nodes of a YAML file: texts stay texts, so that a class may be named "no"."""
     place = files.place(path)
     try:
-        return yaml.compose(files.read(path).decode("utf-8-sig"), Loader=yaml.SafeLoader)
+        return yaml.compose(decode_text(files.read(path), place), Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"the file is no YAML: {error.problem}", f"{place}{line}", "mend it") from None

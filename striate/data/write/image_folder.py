@@ -4,7 +4,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from striate.data.dataset import POOL, FolderImages, Images
-from striate.data.formats.image_folder import SPLIT_FOLDERS, natural_order
+from striate.data.formats.image_folder import natural_order
+from striate.data.split_names import split_name
 from striate.data.write.names import UniqueNames, file_stem, safe_name
 from striate.data.write.pictures import Source, read_file
 from striate.data.write.whole import COPIED, hard_link
@@ -67,7 +68,7 @@ def _class_folders(source: Source) -> list[str]:
                 dataset.source,
                 "--to tar-shards keeps any class names",
             )
-    splits = [name for name in folders if name.lower() in SPLIT_FOLDERS]
+    splits = [name for name in folders if split_name(name)]
     if POOL in dataset.splits and splits and (len(splits) > 1 or len(splits) == len(folders)):
         raise InputError(
             f"classes would be taken for splits: {', '.join(splits)}",

@@ -5,7 +5,8 @@ import unicodedata
 from collections import Counter
 from pathlib import PurePosixPath
 
-from striate.data.formats.image_folder import LEFT_BEHIND, SPLIT_FOLDERS
+from striate.data.formats.image_folder import LEFT_BEHIND
+from striate.data.split_names import split_name
 
 _LONGEST = 255  # bytes of UTF-8 in a name, on most file systems
 _LONGEST_STEM = 200  # leaves room for a number and a suffix
@@ -24,11 +25,7 @@ def file_stem(name: str, split: str, label: str) -> str:
     """What is left of a picture's name, as a file name without suffix, when the folders of its split and
     class are taken off: "train/rose/deep/1.jpg" of class rose becomes "deep-1"."""
     parts = list(PurePosixPath(name).with_suffix("").parts)
-    if (
-        len(parts) > 1
-        and (own := SPLIT_FOLDERS.get(parts[0].lower()))
-        and (own == split or parts[1] == label)
-    ):
+    if len(parts) > 1 and (own := split_name(parts[0])) and (own == split or parts[1] == label):
         del parts[0]
     if len(parts) > 1 and parts[0] == label:
         del parts[0]
