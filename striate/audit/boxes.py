@@ -27,12 +27,10 @@ NAMED = 5  # classes of a finding that are named in words
 
 def problem_findings(inventory: Inventory) -> list[Finding]:
     """Everything that is wrong with the lines of label files, with the picture where it is known."""
-    if inventory.labels is None:
-        return []
     number = {entry.name: i for i, entry in enumerate(inventory.entries)}
-    subjects = inventory.labels.subjects()
+    subjects = inventory.labels.subjects() if inventory.labels else {}
     found = []
-    for problem in inventory.labels.problems:
+    for problem in inventory.problems:
         subject = subjects.get(problem.place) or subjects.get(problem.place.split(", ")[0])
         i = number.get(one_line(subject.path)) if subject else None
         mark = None
@@ -40,7 +38,7 @@ def problem_findings(inventory: Inventory) -> list[Finding]:
             annotation = subject.annotation
             mark = Mark(i, annotation.box_xyxy, annotation.label, place=problem.place)
         detail = f"{problem.place}: {problem.what}" + (f" (--fix: {problem.mend})" if problem.mend else "")
-        kind = "invalid-label" if problem.blocks_training else "odd-label"
+        kind = "invalid-label" if problem.blocks_training or problem.picture else "odd-label"
         entries = () if i is None else (i,)
         found.append(Finding(kind, entries, detail, marks=(mark,) if mark else ()))
     return found

@@ -5,7 +5,8 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from striate.audit.labelled import Labels, read_labels
+from striate.audit.labelled import Labels, UnusableLabels, read_labels
+from striate.data.annotations import Problem
 from striate.data.archive import is_archive, open_archive, plain_name
 from striate.data.dataset import POOL, ArchiveImages, Dataset, FolderImages, Images
 from striate.data.formats.folder_splits import FolderSplits, folder_splits, is_lone_split
@@ -51,6 +52,7 @@ class Inventory:
         objects: the boxes of each entry, in its own pixels; None where pictures have a class.
         places: where each object is written, file and line; "" where no file says it.
         labels: of the files, where there are some.
+        problems: what is wrong with them, file by file and line by line.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Inventory:
     objects: Objects | None = None
     places: tuple[str, ...] = ()
     labels: Labels | None = None
+    problems: tuple[Problem, ...] = ()
 
 
 def take_inventory(source: str | Path) -> Inventory:
@@ -89,20 +92,22 @@ def take_inventory(source: str | Path) -> Inventory:
 
 def _list_labels(source: str, labels: LabelSource) -> Inventory:
     """The pictures of labelled boxes; only the pictures where the labels cannot be read at all."""
-    try:
-        known = read_labels(source, labels)
-    except InputError as error:
+    known = read_labels(source, labels)
+    if isinstance(known, UnusableLabels):
+        error = known.error
         inventory = _list_class_folders(labels.path if labels.files.file is None else labels.files.root)
         if inventory is None:
-            raise
+            raise error
         entries = tuple(replace(entry, label="") for entry in inventory.entries)
+        where = f"{error.where}: " if error.where not in ("", source) else ""
         return replace(
             inventory,
             source=source,
             format="labels that cannot be read",
             classes=(),
             entries=entries,
-            refusal=error.what,
+            refusal=f"{where}{error.what}",
+            problems=known.problems if len(known.problems) > 1 else (),  # the refusal names the only one
         )
     return list_dataset(known.dataset, known)
 
@@ -148,7 +153,15 @@ def _with_objects(inventory: Inventory, dataset: Dataset, labels: Labels | None)
         pictures = inventory.entries[: len(inventory.entries) - len(dataset.faults)]
         places = [place for entry in pictures for place in written[entry.name]]
     refusal = labels.refusal if labels else ""
-    return replace(inventory, objects=objects, places=tuple(places), labels=labels, refusal=refusal)
+    problems = labels.problems if labels else ()
+    return replace(
+        inventory,
+        objects=objects,
+        places=tuple(places),
+        labels=labels,
+        refusal=refusal,
+        problems=problems,
+    )
 
 
 def _beside(images: Images, names: list[str]) -> Images | None:
