@@ -9,20 +9,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from striate.api import train
+    from striate.api import resume, train
     from striate.data.load import load_data
     from striate.errors import InputError
     from striate.models.catalog import create_model
     from striate.run import load_run
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "__version__", "create_model", "load_data", "load_run", "train"]
+__all__ = ["InputError", "__version__", "create_model", "load_data", "load_run", "resume", "train"]
 
 _HOMES = {
     "InputError": "striate.errors",
     "create_model": "striate.models.catalog",
     "load_data": "striate.data.load",
     "load_run": "striate.run",
+    "resume": "striate.api",
     "train": "striate.api",
 }
 

@@ -18,7 +18,7 @@ from striate.errors import InputError
 from striate.files import clear_temporaries, read_tensors
 from striate.prepared import PreparedData, Reading, prepare_data, unwatched
 from striate.recipe import Recipe, load_recipe
-from striate.run import Run
+from striate.run import Run, load_again
 from striate.run_folder import (
     CONFIG,
     RESULTS,
@@ -26,11 +26,16 @@ from striate.run_folder import (
     RunConfig,
     check_run_folder,
     current_versions,
+    free_folder,
     input_facts,
     read_config,
+    remember_source,
+    resume_command,
+    start_numbered_folder,
     start_run_folder,
+    unfinished_folder,
 )
-from striate.settle import check_network, choose_task, resolve_recipe, settle
+from striate.settle import check_network, choose_task, findable, resolve_recipe, settle
 from striate.train.distributed import join_processes, restarted
 from striate.train.fit import CHECKPOINT, Watcher
 from striate.train.logging import check_tensorboard
@@ -55,7 +60,7 @@ def train(
     Args:
         data: what ``load_data`` takes, or a ``Dataset``; empty takes the recipe's.
         model: a name of the catalogue; None takes the recipe's.
-        out: the run folder; None makes runs/<data>-<model>.
+        out: the run folder; None makes runs/<data>-<model>, or if there is one, runs/<data>-<model>-2, ...
         config: a recipe, or the file of one.
         settings: changes to it by dotted name, such as ``{"train.epochs": 3}``.
         watchers: are told of each step and epoch.
@@ -74,7 +79,7 @@ def train(
         with processes.first_goes_first():  # it downloads what there is to download
             dataset = data if isinstance(data, Dataset) else load_data(recipe.data.source, recipe.data.format)
             recipe = choose_task(recipe, dataset)
-            folder = Path(out) if out else Path("runs") / f"{dataset.name}-{recipe.model.name}"
+            folder = _choose_folder(out, dataset, recipe)
             if processes.is_first and not restarted():
                 check_run_folder(folder)
             check_network(dataset, recipe)  # before the pictures are read and the folder is made
@@ -86,9 +91,28 @@ def train(
         class_weights(run_config.recipe, prepared.pictures["train"].targets, len(run_config.classes))
         count_batches(run_config.recipe, prepared, processes)
         if processes.is_first:
-            _begin_folder(folder, run_config)
-        processes.wait()
-        return run_training(folder, run_config, prepared, processes, watchers, reading)
+            folder = _begin_folder(folder, run_config, is_named=bool(out))
+        folder = Path(processes.broadcast(str(folder)))
+        note = "" if out else _told_where(folder, run_config)
+        return run_training(folder, run_config, prepared, processes, watchers, reading, note)
+
+
+def _choose_folder(out: str | Path | None, dataset: Dataset, recipe: Recipe) -> Path:
+    """The run folder that is named, or a free one; that of the job, where it was started again."""
+    if out:
+        return Path(out)
+    usual = _usual_folder(dataset.name, recipe.model.name)
+    return unfinished_folder(usual) if restarted() else free_folder(usual)
+
+
+def _usual_folder(data: str, model: str) -> Path:
+    return Path("runs") / f"{data}-{model}"
+
+
+def _told_where(folder: Path, config: RunConfig) -> str:
+    """Which folder it is, where it is not the usual one."""
+    usual = _usual_folder(config.data.name, config.model)
+    return "" if folder == usual else f"{usual} is there already: this run is {folder}"
 
 
 def _as_begun(recipe: Recipe, folder: Path) -> Recipe:
@@ -98,19 +122,28 @@ def _as_begun(recipe: Recipe, folder: Path) -> Recipe:
     return load_recipe(recipe, {"train.batch_size": read_config(folder).recipe.train.batch_size})
 
 
-def _begin_folder(folder: Path, config: RunConfig) -> None:
+def _begin_folder(folder: Path, config: RunConfig, is_named: bool) -> Path:
     """Make the run folder; where the job was started again, go on with the one that it has made.
+
+    Args:
+        is_named: whether a person chose it; if not, another number will do where it is taken meanwhile.
 
     Raises:
         InputError: the folder is not empty, and is not that of this job.
     """
-    if restarted() and (folder / CONFIG).exists():
-        if read_config(folder) != config:
+    own = restarted() and (folder / CONFIG).exists()
+    if own and read_config(folder) != config:
+        if is_named:
             raise InputError("the folder holds another run", folder, "choose another one with --out")
+        own = False
+    if own:
         clear_temporaries(folder)
         clear_temporaries((folder / CHECKPOINT).parent)
-    else:
+    elif is_named:
         start_run_folder(folder, config)
+    else:
+        return start_numbered_folder(_usual_folder(config.data.name, config.model), config)
+    return folder
 
 
 def resume(
@@ -118,6 +151,7 @@ def resume(
     watchers: Sequence[Watcher] = (),
     reading: Reading = unwatched,
     workers: int | None = None,
+    data: str | Path | Dataset | None = None,
 ) -> Run:
     """Go on with a run that was stopped or killed, exactly where its last saved state is.
 
@@ -125,9 +159,10 @@ def resume(
         path: the run folder.
         watchers, reading: as for ``train``.
         workers: processes that decode pictures, which changes no result; None: as many as before.
+        data: where the pictures are now, which the run remembers; None: where they were.
 
     Raises:
-        InputError: the folder is no run, the run is finished, or its data changed.
+        InputError: the folder is no run, the run is finished, or its data changed or are gone.
     """
     path = Path(path)
     checkpoint = path / CHECKPOINT
@@ -138,18 +173,38 @@ def resume(
                 clear_temporaries(path)
                 clear_temporaries(checkpoint.parent)
             _check_unfinished(path)
-            dataset = load_data(config.data.source, config.recipe.data.format)
+            dataset = _find_again(path, config, data)
         known = Preprocessing(**dict(config.input))
         recipe = config.recipe if workers is None else load_recipe(config.recipe, {"data.workers": workers})
         with processes.first_goes_first():
             prepared = prepare_data(dataset, recipe, reading if processes.is_first else unwatched, known)
         if prepared.dataset.fingerprint() != config.data.fingerprint:
-            raise InputError(
-                "the data changed since the run began, so it cannot go on exactly",
-                config.data.source,
-                "restore the data, or train again with --out",
-            )
+            raise _other_data(path, config, dataset, data is not None)
+        if data is not None and processes.is_first:
+            config = remember_source(path, config, findable(data))
         return run_training(path, config, prepared, processes, watchers, reading)
+
+
+def _find_again(path: Path, config: RunConfig, data: str | Path | Dataset | None) -> Dataset:
+    if data is None:
+        return load_again(config.data.source, config.recipe.data.format, resume_command(path, "NEWPATH"))
+    return data if isinstance(data, Dataset) else load_data(data, config.recipe.data.format)
+
+
+def _other_data(path: Path, config: RunConfig, dataset: Dataset, moved: bool) -> InputError:
+    """The error of data whose fingerprint is not that of the run."""
+    if moved:
+        return InputError(
+            f"these are not the data that the run began with, which were at {config.data.source}: "
+            "a name, a label or a byte differs",
+            dataset.source,
+            f"name the data that were moved: {resume_command(path, 'NEWPATH')}; or train again with --out",
+        )
+    return InputError(
+        "the data changed since the run began, so it cannot go on exactly",
+        config.data.source,
+        f"restore the data; if they were moved: {resume_command(path, 'NEWPATH')}; or train again with --out",
+    )
 
 
 def _check_unfinished(path: Path) -> None:

@@ -1,6 +1,7 @@
 """A trained network, ready to use: ``load_run`` builds it from its run folder alone."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
+from striate.data.catalog import CATALOG
 from striate.data.dataset import Dataset, Fault, Split, join_splits
 from striate.data.images import IMAGE_SUFFIXES
 from striate.data.load import load_data
 from striate.data.loader import Loader, Pictures, prepare_pictures
 from striate.data.preprocessing import Preprocessing
+from striate.data.shards.index import is_address
 from striate.data.split import (
     choose_classes,
     choose_per_class,
@@ -144,7 +147,8 @@ class Run:
         Raises:
             InputError: they are gone, or not the same any more.
         """
-        dataset = load_data(self.config.data.source, self.config.recipe.data.format)
+        command = f"{shlex.join(['striate', 'evaluate', str(self.path)])} NEWPATH"
+        dataset = load_again(self.config.data.source, self.config.recipe.data.format, command)
         if dataset.fingerprint() != self.config.data.fingerprint:
             raise InputError(
                 "the data changed since this run was trained, so its split cannot be told any more",
@@ -215,6 +219,23 @@ def apply_split(dataset: Dataset, recipe: Recipe) -> Dataset:
         train = choose_per_class(dataset.splits["train"], settings.per_class, settings.seed)
         dataset = replace(dataset, splits={**dataset.splits, "train": train})
     return rename_classes(dataset, [name for name, _ in recipe.tree.nodes]) if recipe.tree.nodes else dataset
+
+
+def load_again(source: str, format: str | None, command: str) -> Dataset:
+    """The data of a run, from where they were.
+
+    Args:
+        source, format: as for ``load_data``.
+        command: what a person can say to name another place.
+
+    Raises:
+        InputError: there is nothing any more, or it cannot be loaded.
+    """
+    if not (source in CATALOG or is_address(source) or Path(source).exists()):
+        raise InputError(
+            "the data of the run are no longer there", source, f"where they are now, say with: {command}"
+        )
+    return load_data(source, format)
 
 
 def load_run(path: str | Path, device: str = "auto") -> Run:

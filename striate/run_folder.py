@@ -12,9 +12,12 @@
 
 import json
 import platform
+import shlex
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -35,7 +38,7 @@ import striate
 from striate.data.preprocessing import Preprocessing
 from striate.errors import InputError
 from striate.files import write_tensors, write_text
-from striate.recipe import Recipe
+from striate.recipe import Recipe, load_recipe
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -133,10 +136,63 @@ def start_run_folder(path: Path, config: RunConfig) -> None:
                 (temporary / name).replace(path / name)
             temporary.rmdir()
         else:
-            temporary.replace(path)
+            _rename(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    try:
+        temporary.replace(path)
+    except OSError:
+        check_run_folder(path)  # somebody else has made it meanwhile
+        raise
+
+
+def start_numbered_folder(path: Path, config: RunConfig) -> Path:
+    """As ``start_run_folder`` at ``path``, or where something is there, at the first of path-2, path-3, ...
+
+    Returns:
+        The folder that was made.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    while True:
+        folder = free_folder(path)
+        try:
+            start_run_folder(folder, config)
+        except InputError:
+            if not is_taken(folder):
+                raise
+        else:
+            return folder
+
+
+def free_folder(path: Path) -> Path:
+    """The first of path, path-2, path-3, ... where nothing is, or an empty folder."""
+    return next(folder for folder in _numbered(path) if not is_taken(folder))
+
+
+def unfinished_folder(path: Path) -> Path:
+    """The last run of path, path-2, path-3, ... if it has no results; else the first of them that is free."""
+    last: Path | None = None
+    for folder in _numbered(path):
+        if not is_taken(folder):
+            return folder if last is None else last
+        last = folder if (folder / CONFIG).exists() and not (folder / RESULTS).exists() else None
+    raise AssertionError("there is always another number")
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    yield from (path.with_name(f"{path.name}-{number}") for number in count(2))
+
+
+def is_taken(path: Path) -> bool:
+    """Whether there is something that a run must not overwrite: a file, or a folder that is not empty."""
+    return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 def check_run_folder(path: Path) -> None:
@@ -145,8 +201,8 @@ def check_run_folder(path: Path) -> None:
     Raises:
         InputError: the folder exists and is not empty, or cannot be made.
     """
-    if path.is_dir() and any(path.iterdir()):
-        advice = f"choose another folder with --out, or go on with: striate train --resume {path}"
+    if path.is_dir() and is_taken(path):
+        advice = f"choose another folder with --out, or go on with: {resume_command(path)}"
         raise InputError("the folder exists already and is not empty", path, advice)
     if path.exists() and not path.is_dir():
         raise InputError("there is a file of that name", path, "choose another folder with --out")
@@ -192,6 +248,23 @@ def read_config(path: str | Path) -> RunConfig:
         raise InputError(
             f"config.json is not a run's: {setting}: {fault['msg']}", file, "restore the file"
         ) from None
+
+
+def resume_command(run: str | Path, data: str = "") -> str:
+    """What goes on with a run, on ``data`` if they have to be named, as a line for a shell."""
+    return shlex.join(["striate", "train", *([data] if data else []), "--resume", str(run)])
+
+
+def remember_source(path: Path, config: RunConfig, source: str) -> RunConfig:
+    """Write down in the run folder ``path`` that its data lie at ``source`` now."""
+    if source == config.data.source:
+        return config
+    recipe = load_recipe(config.recipe, {"data.source": source})
+    data = config.data.model_copy(update={"source": source})
+    config = config.model_copy(update={"data": data, "recipe": recipe})
+    write_text(path / CONFIG, config.model_dump_json(indent=2) + "\n")
+    write_text(path / RECIPE, recipe.to_toml())
+    return config
 
 
 def unwritable(path: Path, error: OSError, option: str = "--out") -> InputError:

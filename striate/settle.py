@@ -59,17 +59,20 @@ def resolve_recipe(
     overrides = dict(settings or {})
     if model:
         overrides["model.name"] = model
-    source = data.source if isinstance(data, Dataset) else str(data)
-    if source:
+    if source := findable(data):
         overrides["data.source"] = source
     recipe = load_recipe(Path(config) if isinstance(config, str) else config, overrides)
     source = recipe.data.source
     if not source:
         raise InputError("which pictures?", "the recipe names no data.source", "striate train DATA")
-    if isinstance(data, Path) or (source not in DATA_SETS and Path(source).exists()):
-        # A run must find its data again from another folder.
-        recipe = load_recipe(recipe, {"data.source": str(Path(source).absolute())})
-    return recipe
+    return load_recipe(recipe, {"data.source": findable(source)})
+
+
+def findable(data: str | Path | Dataset) -> str:
+    """What names ``data`` from any folder: a name of the catalogue, an address, or an absolute path."""
+    source = data.source if isinstance(data, Dataset) else str(data)
+    is_path = isinstance(data, Path) or (source not in DATA_SETS and bool(source) and Path(source).exists())
+    return str(Path(source).absolute()) if is_path else source
 
 
 def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
@@ -87,18 +90,41 @@ def choose_task(recipe: Recipe, dataset: Dataset) -> Recipe:
             dataset.source,
             "--task detection or --task localization" if has_boxes else "--task classification",
         )
+    recipe = of_task(recipe, task)
+    check_settings(recipe)
+    if task == "localization":
+        _check_single(dataset, recipe.loss.objectness)
+    return load_recipe(recipe, _tree_of(recipe, dataset) if recipe.tree.file or recipe.tree.nodes else {})
+
+
+def of_task(recipe: Recipe, task: str) -> Recipe:
+    """The recipe with its task, and with the network and the fit that are usual for it, where it has none.
+
+    Raises:
+        InputError: the run or the file of weights that it starts from is not there.
+    """
     recipe = like_its_start(load_recipe(recipe, {"task": task}))
     changes: dict[str, Any] = {}
     if task == "detection" and "name" not in recipe.model.model_fields_set:
         changes["model.name"] = DEFAULT_DETECTOR
     if task != "classification" and "fit" not in recipe.input.model_fields_set:
         changes["input.fit"] = "letterbox"
-    check_settings(recipe)
-    if task == "localization":
-        _check_single(dataset, recipe.loss.objectness)
-    if recipe.tree.file or recipe.tree.nodes:
-        changes |= _tree_of(recipe, dataset)
     return load_recipe(recipe, changes)
+
+
+def spelled_out(recipe: Recipe, dataset: Dataset) -> Recipe:
+    """The recipe with everything that it leaves to the data and to the first weights, but for what is
+    measured on the pictures: written down and read again, it means the same run.
+
+    Raises:
+        InputError: as ``choose_task`` and ``find_start``.
+    """
+    recipe = choose_task(recipe, dataset)
+    start = find_start(recipe)
+    if start is None:
+        return recipe
+    look = fitting(start, recipe, dataset.channels)
+    return load_recipe(recipe, {"input.fit": look.fit, "input.margin": look.margin})
 
 
 def check_settings(recipe: Recipe) -> None:

@@ -43,8 +43,13 @@ def run_training(
     processes: Processes,
     watchers: Sequence[Watcher] = (),
     reading: Reading | None = None,
+    note: str = "",
 ) -> Run:
-    """Train what ``config`` describes and measure it; the first of the ``processes`` writes the folder."""
+    """Train what ``config`` describes and measure it; the first of the ``processes`` writes the folder.
+
+    Args:
+        note: what watchers are told beside what is about to be trained.
+    """
     recipe = config.recipe
     device = processes.device(choose_device(recipe.train.device))
     seed_everything(recipe.train.seed)
@@ -54,9 +59,9 @@ def run_training(
     with _told_to_resume(folder):
         state, task = _begin(folder, config, prepared, processes, device)
         job = _job(folder, config, prepared, task, state, watchers, reading)
-        note = _announce(config, prepared, processes, device)
+        announcement = "\n".join(filter(None, [_announce(config, prepared, processes, device), note]))
         for watcher in job.watchers:
-            watcher.start(state, recipe.train.epochs, num_batches, note)
+            watcher.start(state, recipe.train.epochs, num_batches, announcement)
         fit(state, job, recipe)
         if processes.is_first:
             judge(load_run(folder, str(device)), prepared.pictures, prepared.faults, state)
@@ -184,7 +189,7 @@ def _announce(config: RunConfig, prepared: PreparedData, processes: Processes, d
     """What is about to be trained, and below it what a person should know of the pictures."""
     splits = ", ".join(f"{count:,} {name}" for name, count in config.data.splits.items())
     shared = f", {processes.size} processes" if processes.size > 1 else ""
-    batches = f"{config.precision} on {device}, {config.recipe.train.batch_size} pictures a step{shared}"
+    batches = f"{config.precision} on {device}, {counted(int(config.recipe.train.batch_size), 'picture')} a step{shared}"
     line = f"{config.model} on {config.data.name} ({splits}), {batches}"
     notes = [f"{name}: {note}" for name, pictures in prepared.pictures.items() for note in pictures.notes]
     if remarks := prepared.dataset.remarks:

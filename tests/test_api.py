@@ -1,4 +1,4 @@
-"""``import striate``: the five names that a program needs, from pictures to predictions."""
+"""``import striate``: the names that a program needs, from pictures to predictions."""
 
 import subprocess
 import sys

@@ -400,7 +400,7 @@ def test_what_cannot_be_resumed(refused, digits_run, tmp_path, folder):
     refused("train", "--resume", "photos", names="photos")
     refused("train", "--resume", "nothing", names="nothing")
     refused("train", "--resume", folder, "--epochs", "3", names="keeps its settings")
-    refused("train", "digits", "--resume", folder, names="keeps its settings")
+    refused("train", "digits", "--resume", folder, names="finished")
     state = folder / "checkpoint" / "state.safetensors"
     shutil.copy(folder / "model.safetensors", state)
     refused("train", "--resume", folder, names=str(state))

@@ -341,6 +341,42 @@ def test_the_best_trial_keeps_its_weights_and_no_trial_its_checkpoint(tmp_path, 
     assert best.optimizer.lr == study.best.settings["optimizer.lr"]
 
 
+@pytest.mark.parametrize(
+    ("config", "settings", "epochs"),
+    [
+        (None, {"train.epochs": 4}, Recipe().train.epochs),
+        ({"train.epochs": 9}, {"train.epochs": 4}, 9),
+        ({"train.epochs": 9}, {}, 9),
+        (None, {"train.epochs": 30}, 30),  # longer than the recipe: so long is a run that gives the result
+        ({"train.epochs": 9}, {"train.epochs": 4, "space": "train.epochs=2,3,4"}, None),  # it was sought
+    ],
+)
+def test_the_best_recipe_trains_as_long_as_the_recipe_that_was_shortened(
+    tmp_path, pretend, config, settings, epochs
+):
+    pretend()
+    space = [*SPACE, *filter(None, [settings.pop("space", None)])]
+    study = tune("digits", model="lenet5", out=tmp_path / "study", trials=2, space=space, settings=settings,
+                 config=config and load_recipe(None, config))  # fmt: skip
+    best = load_recipe(study.recipe)
+    assert best.train.epochs == (epochs or study.best.settings["train.epochs"])
+    assert best.optimizer.lr == study.best.settings["optimizer.lr"]
+    head = study.recipe.read_text().splitlines()[0]
+    shortened = settings.get("train.epochs", 99) < best.train.epochs
+    assert (f"after 4 epochs; this recipe trains for {epochs}." in head) == shortened
+
+
+def test_phases_of_the_best_recipe_are_as_long_as_it_is(tmp_path, digits_run):
+    """A trial from given weights has phases; those of the recipe are chosen for its own length."""
+    settings = {"train.epochs": 2, "model.weights": str(digits_run.path), "data.per_class": 10}
+    study = tune("digits", out=tmp_path / "study", trials=1, space=SPACE, settings=settings)
+    trial = load_recipe(tmp_path / "study" / "trial-0001" / "recipe.toml")
+    assert [phase.epochs for phase in trial.train.phases] == [1, 1]
+    best = load_recipe(study.recipe)
+    assert (best.train.epochs, best.train.phases) == (Recipe().train.epochs, ())
+    assert best.model.weights == str(digits_run.path)
+
+
 def test_a_trial_worse_than_most_is_pruned(tmp_path, pretend):
     pretend()
     space = {"optimizer.lr": Choices((0.01, 0.02, 0.2))}  # 0.2 is worth nothing from the first epoch on
@@ -517,7 +553,7 @@ def test_the_best_recipe_trains_the_best_trial_again(tmp_path):
     assert all(trial.state == "complete" for trial in study.trials)
     assert len({trial.value for trial in study.trials}) > 1
     best = tmp_path / "study" / f"trial-{study.best.number:04d}"
-    again = striate.train(config=study.recipe, out=tmp_path / "again")
+    again = striate.train(config=study.recipe, out=tmp_path / "again", settings={"train.epochs": 1})
     assert again.results["val"]["accuracy"] == study.best.value
     tensors, others = (read_tensors(path / "model.safetensors")[0] for path in (best, again.path))
     assert all((tensors[name] == others[name]).all() for name in tensors)

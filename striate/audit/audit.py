@@ -67,14 +67,21 @@ def audit(
     entries = inventory.entries
     looks = look_at_all(inventory, _workers(inventory, workers), watch("reading", len(entries)))
     found = [Finding("refused", detail=inventory.refusal)] if inventory.refusal else []
-    found += picture_findings(entries, looks)
-    found += duplicate_findings(entries, looks, near, watch("comparing", 2 * len(entries)))
+    found += _untold(picture_findings(entries, looks), inventory)
+    comparing = watch("comparing", 2 * len(entries))
+    found += duplicate_findings(entries, looks, near, comparing, inventory.objects)
     counts, of_labels = _look_at_labels(inventory, looks, run)
     found += of_labels
     disputed, notes = _ask(run, inventory, trained_on, watch) if run else ([], [])
     found += disputed
     found.sort(key=lambda finding: list(KINDS).index(finding.kind))  # stable: the worst of a kind stay first
     return Audit(inventory, counts, tuple(found), tuple(notes))
+
+
+def _untold(found: list[Finding], inventory: Inventory) -> list[Finding]:
+    """Without pictures that are left out for a label that is a finding itself, with file and line."""
+    told = {f"{problem.place}: {problem.what}" for problem in inventory.problems if problem.picture}
+    return [finding for finding in found if finding.kind != "left-out" or finding.detail not in told]
 
 
 def _look_at_labels(
@@ -84,7 +91,7 @@ def _look_at_labels(
     objects = inventory.objects
     if objects is None:
         counts = count_classes(inventory, looks)
-        return counts, class_findings(inventory.classes, counts)
+        return counts, problem_findings(inventory) + class_findings(inventory.classes, counts)
     counts = count_objects(inventory, objects, looks)
     found = problem_findings(inventory) + relabelled_findings(inventory, objects, looks)
     found += tiny_findings(inventory, objects, looks, run.preprocessing if run else None)

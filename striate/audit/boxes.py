@@ -13,6 +13,7 @@ from striate.audit.pictures import Looks
 from striate.data.preprocessing import Preprocessing
 from striate.errors import one_line
 from striate.ops.frames import objects_in_input
+from striate.report.wording import counted
 from striate.samples import Objects
 from striate.tasks.detection.catalog import DEFAULT_DETECTOR, detector_facts
 
@@ -26,12 +27,10 @@ NAMED = 5  # classes of a finding that are named in words
 
 def problem_findings(inventory: Inventory) -> list[Finding]:
     """Everything that is wrong with the lines of label files, with the picture where it is known."""
-    if inventory.labels is None:
-        return []
     number = {entry.name: i for i, entry in enumerate(inventory.entries)}
-    subjects = inventory.labels.subjects()
+    subjects = inventory.labels.subjects() if inventory.labels else {}
     found = []
-    for problem in inventory.labels.problems:
+    for problem in inventory.problems:
         subject = subjects.get(problem.place) or subjects.get(problem.place.split(", ")[0])
         i = number.get(one_line(subject.path)) if subject else None
         mark = None
@@ -39,7 +38,7 @@ def problem_findings(inventory: Inventory) -> list[Finding]:
             annotation = subject.annotation
             mark = Mark(i, annotation.box_xyxy, annotation.label, place=problem.place)
         detail = f"{problem.place}: {problem.what}" + (f" (--fix: {problem.mend})" if problem.mend else "")
-        kind = "invalid-label" if problem.blocks_training else "odd-label"
+        kind = "invalid-label" if problem.blocks_training or problem.picture else "odd-label"
         entries = () if i is None else (i,)
         found.append(Finding(kind, entries, detail, marks=(mark,) if mark else ()))
     return found
@@ -79,8 +78,8 @@ def tiny_findings(
         tiny = rows[side[rows].argsort(stable=True)][: int((side[rows] < TINY_OBJECT).sum())]
         least = int(tiny[0])
         detail = (
-            f"{len(tiny)} of {len(rows)} objects; the smallest has {width[least]:.1f} x {height[least]:.1f} "
-            f"pixels where a network of {size} looks"
+            f"{len(tiny)} of {counted(len(rows), 'object')}; the smallest has "
+            f"{width[least]:.1f} x {height[least]:.1f} pixels where a network of {size} looks"
         )
         finding = Finding("tiny-object", (i,), detail, marks=marks_of(inventory, objects, i, tiny.tolist()))
         found.append((float(side[least]), i, finding))
@@ -174,8 +173,7 @@ def object_class_findings(classes: Sequence[str], counts: dict[str, list[int]]) 
             found.append(Finding("absent-class", detail=detail, classes=tuple(absent)))
         for name, count in zip(classes, numbers, strict=True):
             if 0 < count < FEW[split]:
-                objects = "1 object" if count == 1 else f"{count} objects"
-                detail = f"{name} has {objects}{where}"
+                detail = f"{name} has {counted(count, 'object')}{where}"
                 found.append(Finding("few-objects", detail=detail, classes=(name,)))
     learned = counts.get("train") or counts.get("all") or [0]
     largest = max(learned)
@@ -183,8 +181,9 @@ def object_class_findings(classes: Sequence[str], counts: dict[str, list[int]]) 
     if rare:
         least, most = min(rare, key=lambda k: learned[k]), learned.index(largest)
         detail = (
-            f"{learned[least]:,} objects of {classes[least]}, {largest:,} of {classes[most]}; {len(rare)} of "
-            f"{len(classes)} classes {'has' if len(rare) == 1 else 'have'} less than a fifth of the largest"
+            f"{counted(learned[least], 'object')} of {classes[least]}, {largest:,} of {classes[most]}; "
+            f"{len(rare)} of {len(classes)} classes {'has' if len(rare) == 1 else 'have'} "
+            "less than a fifth of the largest"
         )
         found.append(Finding("rare-class", detail=detail, classes=tuple(classes[k] for k in rare)))
     return found

@@ -7,6 +7,8 @@ A group in which any two are linked, if only through others, is one finding:
 | several splits           | leak                                              |
 | several classes          | conflict (and leak, if several splits as well)    |
 | one split and one class  | duplicate, near-duplicate or mirrored             |
+
+Where objects are labelled, near copies have nearly the same objects, too: frames of a fixed camera have not.
 """
 
 from collections import defaultdict
@@ -18,12 +20,20 @@ from striate.audit.findings import Finding
 from striate.audit.inventory import Entry
 from striate.audit.likeness import Progress, find_alike
 from striate.audit.pictures import BLANK, Looks
+from striate.audit.same_objects import in_halves, with_same_objects
+from striate.samples import Objects
+
+Link = tuple[int, int, float]  # item, item, likeness
 
 EXACTLY = 1.0  # the likeness from which on only exact copies are looked for
 
 
 def duplicate_findings(
-    entries: Sequence[Entry], looks: Looks, near: float, progress: Progress = lambda rows: None
+    entries: Sequence[Entry],
+    looks: Looks,
+    near: float,
+    progress: Progress = lambda rows: None,
+    objects: Objects | None = None,
 ) -> list[Finding]:
     """All groups of copies.
 
@@ -35,6 +45,7 @@ def duplicate_findings(
         looks: what was seen of them.
         near: the least likeness of near copies, 0..1; from 1 on only exact copies are looked for.
         progress: told how many of 2n rows were just done.
+        objects: of the entries, in their own pixels; None where they have a class.
     """
     same: dict[bytes, list[int]] = defaultdict(list)
     for i, look in enumerate(looks.each):
@@ -49,16 +60,11 @@ def duplicate_findings(
     if near >= EXACTLY:
         return found
     unique = [group[0] for group in same.values() if looks.spread[group[0]] >= BLANK]
+    if objects is not None:  # what the files left out hold is not known
+        unique = [i for i in unique if not entries[i].fault]
     if len(unique) < 2:
         return found
-    copies = looks.grey[torch.tensor(unique)]
-    near_links = list(find_alike(copies, near, progress=progress))
-    near_groups = connect(near_links, len(unique))
-    mirror_links = [
-        (a, b, likeness)
-        for a, b, likeness in find_alike(copies, near, mirrored=True, progress=progress)
-        if near_groups[a] != near_groups[b]
-    ]
+    near_links, mirror_links = _near_links(unique, looks, near, progress, objects)
     for links, kind, words in (
         (near_links, "near-duplicate", "likeness"),
         (mirror_links, "mirrored", "mirrored, likeness"),
@@ -69,7 +75,24 @@ def duplicate_findings(
     return found
 
 
-def linked_groups(links: Sequence[tuple[int, int, float]], count: int) -> list[tuple[list[int], float]]:
+def _near_links(
+    unique: Sequence[int], looks: Looks, near: float, progress: Progress, objects: Objects | None
+) -> tuple[list[Link], list[Link]]:
+    """The links between near copies among ``unique`` entries, and between mirror images that are none."""
+    chosen = torch.tensor(unique)
+    copies = looks.grey[chosen]
+    near_links = find_alike(copies, near, progress=progress)
+    mirror_links = find_alike(copies, near, mirrored=True, progress=progress)
+    if objects is not None:
+        sizes = torch.tensor([(looks.each[i].width, looks.each[i].height) for i in unique])
+        places = in_halves(objects[chosen], sizes)
+        near_links = with_same_objects(near_links, copies, places)
+        mirror_links = with_same_objects(mirror_links, copies, places, mirrored=True)
+    group = connect(near_links, len(unique))
+    return list(near_links), [link for link in mirror_links if group[link[0]] != group[link[1]]]
+
+
+def linked_groups(links: Sequence[Link], count: int) -> list[tuple[list[int], float]]:
     """The groups of linked items, each with the likeness of its weakest link, the most alike first.
 
     Args:
@@ -87,7 +110,7 @@ def linked_groups(links: Sequence[tuple[int, int, float]], count: int) -> list[t
     return [(sorted(members[group]), weakest[group]) for group in order]
 
 
-def connect(links: Iterable[tuple[int, int, float]], count: int) -> list[int]:
+def connect(links: Iterable[Link], count: int) -> list[int]:
     """For each of ``count`` items the first item of its group: union-find with path halving (Tarjan 1984)."""
     parent = list(range(count))
 

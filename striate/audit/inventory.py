@@ -5,13 +5,14 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from striate.audit.labelled import Labels, read_labels
+from striate.audit.labelled import Labels, UnusableLabels, read_labels
+from striate.data.annotations import Problem
 from striate.data.archive import is_archive, open_archive, plain_name
 from striate.data.dataset import POOL, ArchiveImages, Dataset, FolderImages, Images
 from striate.data.formats.folder_splits import FolderSplits, folder_splits, is_lone_split
 from striate.data.formats.image_folder import natural_order
-from striate.data.listing import list_folder
 from striate.data.images import IMAGE_SUFFIXES
+from striate.data.listing import list_folder
 from striate.data.load import LabelSource, find_labels, load_data
 from striate.data.split_names import split_name
 from striate.errors import InputError, one_line
@@ -52,6 +53,7 @@ class Inventory:
         objects: the boxes of each entry, in its own pixels; None where pictures have a class.
         places: where each object is written, file and line; "" where no file says it.
         labels: of the files, where there are some.
+        problems: what is wrong with them, file by file and line by line.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Inventory:
     objects: Objects | None = None
     places: tuple[str, ...] = ()
     labels: Labels | None = None
+    problems: tuple[Problem, ...] = ()
 
 
 def take_inventory(source: str | Path, format: str | None = None) -> Inventory:
@@ -90,20 +93,22 @@ def take_inventory(source: str | Path, format: str | None = None) -> Inventory:
 
 def _list_labels(source: str, labels: LabelSource) -> Inventory:
     """The pictures of labelled boxes; only the pictures where the labels cannot be read at all."""
-    try:
-        known = read_labels(source, labels)
-    except InputError as error:
+    known = read_labels(source, labels)
+    if isinstance(known, UnusableLabels):
+        error = known.error
         inventory = _list_class_folders(labels.path if labels.files.file is None else labels.files.root)
         if inventory is None:
-            raise
+            raise error
         entries = tuple(replace(entry, label="") for entry in inventory.entries)
+        where = f"{error.where}: " if error.where not in ("", source) else ""
         return replace(
             inventory,
             source=source,
             format="labels that cannot be read",
             classes=(),
             entries=entries,
-            refusal=error.what,
+            refusal=f"{where}{error.what}",
+            problems=known.problems if len(known.problems) > 1 else (),  # the refusal names the only one
         )
     return list_dataset(known.dataset, known)
 
@@ -149,7 +154,15 @@ def _with_objects(inventory: Inventory, dataset: Dataset, labels: Labels | None)
         pictures = inventory.entries[: len(inventory.entries) - len(dataset.faults)]
         places = [place for entry in pictures for place in written[entry.name]]
     refusal = labels.refusal if labels else ""
-    return replace(inventory, objects=objects, places=tuple(places), labels=labels, refusal=refusal)
+    problems = labels.problems if labels else ()
+    return replace(
+        inventory,
+        objects=objects,
+        places=tuple(places),
+        labels=labels,
+        refusal=refusal,
+        problems=problems,
+    )
 
 
 def _beside(images: Images, names: list[str]) -> Images | None:

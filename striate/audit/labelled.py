@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from striate.audit.unread_labels import read_as_far_as_possible
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Problem
 from striate.data.dataset import Dataset
 from striate.data.formats.annotations import READERS, format_of
@@ -44,7 +45,9 @@ class Labels:
 
     def subjects(self) -> dict[str, Labelled]:
         """What is written at a place: a picture, or one of its objects."""
-        found: dict[str, Labelled] = {}
+        found = {
+            problem.place: Labelled(problem.picture, None) for problem in self.problems if problem.picture
+        }
         for picture in self.read.pictures:
             found.setdefault(picture.place, Labelled(picture.path, None))
             for annotation in picture.annotations:
@@ -52,31 +55,45 @@ class Labels:
         return found
 
 
-def read_labels(source: str, labels: LabelSource) -> Labels:
+@dataclass(frozen=True, eq=False)
+class UnusableLabels:
+    """Labels of which nothing can be used: why, and what is wrong with each file and line."""
+
+    error: InputError
+    problems: tuple[Problem, ...]
+
+
+def read_labels(source: str, labels: LabelSource) -> Labels | UnusableLabels:
     """Read labels whatever is wrong with them, as far as they can be read at all.
 
     Labels that training refuses are mended, in memory, as ``striate data convert --fix`` would; objects of
-    which nobody can tell the class are left out of account. So the rest can be looked at.
+    which nobody can tell the class, and files that cannot be read, are left out of account. So the rest can
+    be looked at.
 
     Args:
         source: what a person gave as data.
         labels: where they are.
-
-    Raises:
-        InputError: they are in no format or in several, or cannot be read, or no picture of them can.
     """
-    name = labels.format or format_of(labels.files)
-    read = READERS[name](labels.files)
+    try:
+        name = labels.format or format_of(labels.files)
+    except InputError as error:  # in several formats
+        return UnusableLabels(error, ())
+    read, unread = read_as_far_as_possible(READERS[name], labels.files)
+    if isinstance(read, InputError):
+        return UnusableLabels(read, unread)
+    read = replace(read, problems=(*unread, *read.problems))
     sizes = PictureSizes(labels.files)
     problems = (*read.problems, *find_faults(read, sizes, sizes.orientation))
     try:
         return Labels(read, read, problems, as_dataset(read, sizes, source, name), "")
     except InputError as error:
-        if not any(problem.blocks_training for problem in problems):
-            raise
-        refusal = error.what
+        refused = error
     mended = with_classes_only(fix(read, sizes, sizes.orientation))
-    return Labels(read, mended, problems, as_dataset(mended, sizes, source, name), refusal)
+    mended = replace(mended, problems=tuple(replace(one, blocks_training=False) for one in mended.problems))
+    try:
+        return Labels(read, mended, problems, as_dataset(mended, sizes, source, name), refused.what)
+    except InputError:
+        return UnusableLabels(refused, problems)
 
 
 def with_classes_only(annotations: AnnotationSet) -> AnnotationSet:

@@ -9,6 +9,7 @@ from striate.audit.findings import Finding
 from striate.audit.inventory import Entry
 from striate.data.dataset import Dataset
 from striate.errors import InputError
+from striate.report.wording import counted
 from striate.run import Run
 
 IMBALANCE = 5.0  # the largest class to a smaller one
@@ -35,7 +36,7 @@ def class_findings(classes: Sequence[str], counts: dict[str, list[int]]) -> list
             least = min(rare, key=lambda k: learned[k])
             most = learned.index(largest)
             detail = (
-                f"{learned[least]:,} pictures of {classes[least]}, {largest:,} of {classes[most]}; "
+                f"{counted(learned[least], 'picture')} of {classes[least]}, {largest:,} of {classes[most]}; "
                 f"{len(rare)} of {len(classes)} classes {'has' if len(rare) == 1 else 'have'} "
                 "less than a fifth of the largest"
             )

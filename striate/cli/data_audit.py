@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from striate.audit import Audit, Finding
 
 EXAMPLES = 3  # of each kind that the terminal shows
+OF_LABELS = 100  # of wrong labels, which are mended by file and line
 
 
 def audit(
@@ -80,6 +81,7 @@ def _check_free(html: Path, source: Path) -> None:
 def _show(result: "Audit", html: Path | None) -> None:
     from striate.audit import KINDS
     from striate.cli.output import print_table
+    from striate.errors import counted
 
     listed = result.inventory
     objects = "" if listed.objects is None else f" with {counted(len(listed.objects.labels), 'object')}"
@@ -103,11 +105,12 @@ def _show(result: "Audit", html: Path | None) -> None:
         print("no faults found")
     for kind, findings in found.items():
         print(f"\n{kind}: {KINDS[kind].title}")
-        for finding in findings[:EXAMPLES]:
+        shown = findings[: OF_LABELS if kind in ("invalid-label", "odd-label") else EXAMPLES]
+        for finding in shown:
             for line in _lines(result, finding):
                 print(line)
-        if len(findings) > EXAMPLES:
-            print(f"  ... and {len(findings) - EXAMPLES:,} more")
+        if len(findings) > len(shown):
+            print(f"  ... and {len(findings) - len(shown):,} more")
         print(f"  try: {KINDS[kind].advice}")
     for note in result.notes:
         print(f"\nnote: {note}")

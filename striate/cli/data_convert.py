@@ -141,6 +141,7 @@ def show_boxes(done: "BoxConversion", json: bool, trains: bool = False) -> None:
     """Print what was written, what the format could not hold, what is wrong with the labels, and, if it
     ``trains``, how to train on it."""
     from striate.cli.output import print_json
+    from striate.errors import counted
 
     if json:
         print_json(done.facts())

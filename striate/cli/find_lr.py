@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from striate.train.range_test import RangeTest
 
 ROWS = 15  # of the table
+NUMBERS = "learning-rate.json"
 
 
 def find_lr(
@@ -47,9 +48,12 @@ def find_lr(
     low: Annotated[float, typer.Option(help="The first learning rate.")] = 1e-6,
     high: Annotated[float, typer.Option(help="The last one, unless the loss rises before.")] = 10.0,
     steps: Annotated[int, typer.Option(help="How many, each the same factor above the last.")] = 100,
-    plot: Annotated[Path, typer.Option(help="The picture to make: .png, .svg or .pdf.")] = Path(
-        "learning-rate.png"
-    ),
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for picture and numbers (learning-rate.json).")
+    ] = None,
+    plot: Annotated[
+        Path, typer.Option(help="The picture to make, in --out if named: .png, .svg or .pdf.")
+    ] = Path("learning-rate.png"),
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Find a learning rate: train a moment while it rises, and watch the loss.
@@ -58,17 +62,20 @@ def find_lr(
     the loss falls fastest to the rate above which it rises. It is good for the
     optimizer, batch size and augmentation that it was found with: none of them
     adapts the rate by itself. Of a run with phases it is the first one's. No
-    network is kept.
+    network is kept: the picture is, and with --out the numbers are as well.
 
     Example: striate find-lr digits --model lenet5 --set optimizer.name=sgd
     """
+    from striate.cli.output import print_json
+
     settings = given_settings(context.params, change)
-    check_plot(plot)
-    found = _test(data or "", config, settings, (low, high, steps), plot)
-    own = has_own_rate(config, settings)
+    plot = check_places(out, plot)
+    found, own = _test(data or "", config, settings, (low, high, steps)), has_own_rate(config, settings)
     command = next_command(context.params, None if own else found.suggestion)
+    result = _as_json(found, plot, command)
+    _write(found, result, out, plot, f"Range test {settings.get('model.name', '')}".rstrip())
     if json:
-        _print_json(found, plot, command)
+        print_json(result)
         return
     _print(found, plot)
     if own:
@@ -76,27 +83,34 @@ def find_lr(
     typer.echo(command)
 
 
-def check_plot(plot: Path) -> None:
-    """Find out before the work whether the picture can be made.
+def check_places(out: Path | None, plot: Path) -> Path:
+    """Where the picture will be; found out before the work whether it can be made.
 
     Raises:
-        InputError: the file exists, its folder does not, or matplotlib does not know the format.
+        InputError: a file exists, the folder does not, or matplotlib does not know the format.
     """
     from striate.errors import InputError
 
+    if out and out.exists() and not out.is_dir():
+        raise InputError("there is a file of that name", out, "choose another folder with --out")
+    if out and (out / NUMBERS).exists():
+        raise InputError("the numbers exist already", out / NUMBERS, "choose another folder with --out")
+    plot = (out or Path()) / plot
     if plot.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise InputError(f"{plot.name} is not a .png, .svg or .pdf", plot, "choose another name with --plot")
     if plot.exists():
         raise InputError("the picture exists already", plot, "remove it, or choose another name with --plot")
-    if not plot.absolute().parent.is_dir():
-        raise InputError("there is no such folder", plot.absolute().parent, "make it, or choose another")
+    folder = plot.absolute().parent
+    if not folder.is_dir() and (out is None or folder != out.absolute()):  # --out is made
+        raise InputError("there is no such folder", folder, "make it, or choose another with --plot")
+    return plot
 
 
 def _test(
-    data: str, config: Path | None, settings: dict[str, Any], ramp: tuple[float, float, int], plot: Path
+    data: str, config: Path | None, settings: dict[str, Any], ramp: tuple[float, float, int]
 ) -> "RangeTest":
     from striate.cli.progress import TrainingProgress
-    from striate.learning_rate import Ramp, find_learning_rate, save_range_test
+    from striate.learning_rate import Ramp, find_learning_rate
 
     rising = Ramp(*ramp)
     with TrainingProgress() as progress:
@@ -108,7 +122,7 @@ def _test(
                 bars.append(progress.live.add_task("range test", total=rising.steps, note=""))
             progress.live.update(bars[0], advance=1, note=f"lr {rate:.1e} loss {loss:.3f}")
 
-        found = find_learning_rate(
+        return find_learning_rate(
             data,
             config=config,
             settings=settings,
@@ -116,8 +130,23 @@ def _test(
             reading=progress.reading,
             after_step=after_step,
         )
-    save_range_test(found, plot, f"Range test {settings.get('model.name', '')}".rstrip())
-    return found
+
+
+def _write(found: "RangeTest", result: dict[str, Any], out: Path | None, plot: Path, title: str) -> None:
+    """The picture, and with ``out`` the numbers as well, in that folder."""
+    import json
+
+    from striate.files import write_text
+    from striate.learning_rate import save_range_test
+    from striate.run_folder import unwritable
+
+    if out:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(out, error) from None
+        write_text(out / NUMBERS, json.dumps(result, indent=2) + "\n")
+    save_range_test(found, plot, title)
 
 
 def has_own_rate(config: Path | None, settings: dict[str, Any]) -> bool:
@@ -142,13 +171,10 @@ def next_command(given: dict[str, Any], rate: float | None) -> str:
     return shlex.join(words if rate is None else [*words, "--lr", f"{rate:g}"])
 
 
-def _print_json(found: "RangeTest", plot: Path, command: str) -> None:
+def _as_json(found: "RangeTest", plot: Path, command: str) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from striate.cli.output import print_json
-
-    marks = {"suggestion": found.suggestion, "plot": str(plot), "command": command}
-    print_json(marks | asdict(found))
+    return {"suggestion": found.suggestion, "plot": str(plot), "command": command} | asdict(found)
 
 
 def _print(found: "RangeTest", plot: Path) -> None:

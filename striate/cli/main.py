@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
@@ -18,6 +19,26 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from striate import __version__
+
+        typer.echo(f"striate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_commands(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version, and stop.", callback=_tell_version, is_eager=True),
+    ] = False,
+) -> None:
+    """The options that stand before a command."""
+
+
 app.command()(train.train)
 app.command()(find_lr.find_lr)
 app.command()(tune.tune)

@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from striate.models.catalog import ModelFacts
+    from striate.tasks.detection.catalog import DetectorFacts
 
 
 def models(
@@ -20,10 +21,9 @@ def models(
 
     Example: striate models yolo
     """
-    from striate.cli.output import print_json, print_table
+    from striate.cli.output import print_json
     from striate.errors import InputError
     from striate.models.catalog import CATALOG, list_models
-    from striate.models.published import WEIGHTS
     from striate.tasks.detection.catalog import DETECTORS
 
     pattern = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
@@ -32,40 +32,59 @@ def models(
     if not chosen and not detectors:
         raise InputError("no network has such a name", pattern, "`striate models` lists all")
     if json:
-        finders = [
-            {"name": name, "task": "detection", "input": [3, *facts.size], "minimum": facts.minimum}
-            for name, facts in detectors.items()
-        ]
-        print_json([*(as_json(name, facts) for name, facts in chosen.items()), *finders])
+        networks = [as_json(name, facts) for name, facts in chosen.items()]
+        print_json([*networks, *(detector_as_json(name, facts) for name, facts in detectors.items())])
     elif markdown:
         typer.echo(markdown_table(chosen))
     else:
-        rows = [
-            (
-                name,
-                str(facts.year),
-                f"{facts.params:,}",
-                millions(facts.macs),
-                "x".join(map(str, facts.input)),
-                f"{WEIGHTS[name].top1:.1f} %" if name in WEIGHTS else "",
-                facts.summary,
-            )
-            for name, facts in chosen.items()
-        ]
-        columns = ("network", "year", "params", "MMAC", "input", "top-1", "for")
-        if rows:
-            print_table(columns, rows, numbers=(2, 3, 5))
+        if chosen:
+            _print_networks(chosen)
         if detectors:
-            typer.echo("", nl=bool(rows))
-            found = [(name, "x".join(map(str, (3, *f.size))), f.title) for name, f in detectors.items()]
-            print_table(("detector", "input", "what"), found)
+            typer.echo("", nl=bool(chosen))
+            _print_detectors(detectors)
+
+
+def _print_networks(chosen: "dict[str, ModelFacts]") -> None:
+    from striate.cli.output import print_table
+    from striate.models.published import WEIGHTS
+
+    rows = [
+        (
+            name,
+            str(facts.year),
+            f"{facts.params:,}",
+            millions(facts.macs),
+            "x".join(map(str, facts.input)),
+            f"{WEIGHTS[name].top1:.1f} %" if name in WEIGHTS else "",
+            facts.summary,
+        )
+        for name, facts in chosen.items()
+    ]
+    print_table(("network", "year", "params", "MMAC", "input", "top-1", "for"), rows, numbers=(2, 3, 5))
+
+
+def _print_detectors(detectors: "dict[str, DetectorFacts]") -> None:
+    from striate.cli.output import print_table
+
+    rows = [
+        (
+            name,
+            str(facts.year),
+            f"{facts.params:,}",
+            "" if facts.macs is None else millions(facts.macs),
+            "x".join(map(str, (3, *facts.size))),
+            facts.title,
+        )
+        for name, facts in detectors.items()
+    ]
+    print_table(("detector", "year", "params", "MMAC", "input", "what"), rows, numbers=(2, 3))
 
 
 def as_json(name: str, facts: "ModelFacts") -> dict[str, object]:
     """One network for machines; params, macs and input are those at its own size and classes."""
     from striate.models.published import WEIGHTS
 
-    weights = WEIGHTS.get(name)
+    weights = WEIGHTS.get(name)  # of the same keys as those of a detector
     return {
         "name": name,
         "params": facts.params,
@@ -77,7 +96,31 @@ def as_json(name: str, facts: "ModelFacts") -> dict[str, object]:
         "weights": weights and weights.url,
         "top1": weights and weights.top1,
         "top5": weights and weights.top5,
+        "map": None,
         "task": "classification",
+    }
+
+
+def detector_as_json(name: str, facts: "DetectorFacts") -> dict[str, object]:
+    """One detector for machines, with the keys of a network; macs are null where they depend on what it
+    finds, and map is what its weights reach on COCO, in per cent."""
+    from striate.tasks.detection.catalog import FACTS_CLASSES
+    from striate.tasks.detection.published import DETECTOR_WEIGHTS
+
+    weights = DETECTOR_WEIGHTS.get(name)
+    return {
+        "name": name,
+        "params": facts.params,
+        "macs": facts.macs,
+        "input": [3, *facts.size],
+        "classes": FACTS_CLASSES,
+        "minimum": facts.minimum,
+        "year": facts.year,
+        "weights": weights and weights.url,
+        "top1": None,
+        "top5": None,
+        "map": weights and weights.map,
+        "task": "detection",
     }
 
 

@@ -122,7 +122,7 @@ def build_detector(
     import torch
 
     from striate.errors import InputError
-    from striate.tasks.detection.catalog import create_detector, detector_facts
+    from striate.tasks.detection.catalog import FACTS_CLASSES, create_detector, detector_facts
 
     facts = detector_facts(model)
     if facts.depends:
@@ -139,7 +139,7 @@ def build_detector(
             f"channels, then height and width, such as --input {times((3, *facts.size))}",
         )
     with torch.device("meta"):
-        return create_detector(model, 20 if classes is None else classes, shape[0])[0], shape
+        return create_detector(model, FACTS_CLASSES if classes is None else classes, shape[0])[0], shape
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:

@@ -99,10 +99,14 @@ ConfigFlag = Annotated[Path | None, typer.Option(help="A recipe: a TOML file wit
 ChangeFlag = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting.")
 ]
-ResumeFlag = Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")]
+ResumeFlag = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="Go on with a run that was stopped; DATA: where its data are now."),
+]
 StrictFlag = Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")]
 PrintConfigFlag = Annotated[
-    bool, typer.Option("--print-config", help="Print all settings as a recipe, and stop.")
+    bool,
+    typer.Option("--print-config", help="Print all settings as a recipe, with DATA those for it, and stop."),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -144,13 +148,29 @@ def train(
 
     Example: striate train cells.zip --task detection --model yolo_light
     """
-    from striate.recipe import load_recipe
-
     settings = given_settings(context.params, change)
     if print_config:
-        typer.echo(load_recipe(config, settings).to_toml(), nl=False)
+        typer.echo(_printed(config, settings), nl=False)
         return
     _train(data or "", config, settings, out, resume, json)
+
+
+def _printed(config: Path | None, settings: dict[str, Any]) -> str:
+    """The recipe as TOML: with data what they mean for it, without data the defaults, of its task if any."""
+    from striate.recipe import load_recipe
+
+    recipe = load_recipe(config, settings)
+    if recipe.data.source:
+        from striate.data.load import load_data
+        from striate.settle import resolve_recipe, spelled_out
+
+        recipe = resolve_recipe("", None, recipe, None)
+        recipe = spelled_out(recipe, load_data(recipe.data.source))
+    elif recipe.task:
+        from striate.settle import of_task
+
+        recipe = of_task(recipe, recipe.task)
+    return recipe.to_toml()
 
 
 def given_settings(params: dict[str, Any], change: list[str] | None) -> dict[str, Any]:
@@ -181,19 +201,22 @@ def _train(
     from striate.cli.output import headline, print_json
     from striate.cli.progress import TrainingProgress
     from striate.errors import InputError
+    from striate.run_folder import resume_command
     from striate.train.distributed import read_environment
 
     workers = settings.pop("data.workers", None) if resume else None  # no result depends on them
+    moved = settings.pop("data.source", None) if resume else None
     if resume and (settings or config or out):
         raise InputError(
-            "a resumed run keeps its settings, all but --workers",
+            "a resumed run keeps its settings: beside it only DATA, where they were moved, and --workers "
+            "may be named",
             "--resume",
-            f"striate train --resume {resume}, and nothing else",
+            resume_command(resume, moved or ""),
         )
     is_first = read_environment().is_first  # of torchrun's processes: the one that speaks
     with TrainingProgress(quiet=not is_first) as progress:
         if resume:
-            run = api.resume(resume, [progress], progress.reading, workers)
+            run = api.resume(resume, [progress], progress.reading, workers, moved)
         else:
             run = api.train(
                 data, out=out, config=config, settings=settings, watchers=[progress], reading=progress.reading

@@ -24,6 +24,7 @@ from striate.cli.train import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from striate.recipe import Recipe
     from striate.tune import Study, Trial
 
 SHOWN = 5  # trials
@@ -39,7 +40,9 @@ def tune(
     weights: WeightsFlag = None,
     freeze: FreezeFlag = None,
     trials: Annotated[int, typer.Option(help="How many the study shall have.")] = 20,
-    epochs: Annotated[int | None, typer.Option(help="Of each trial.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Of each trial; best.toml trains as long as the recipe says.")
+    ] = None,
     batch_size: BatchSizeFlag = None,
     image_size: ImageSizeFlag = None,
     device: DeviceFlag = None,
@@ -69,16 +72,28 @@ def tune(
     from striate.cli.output import print_json
 
     settings = given_settings(context.params, change)
-    study = _search(data or "", config, settings, space or [], trials, out)
+    study = _search(data or "", *_with_length(config, settings, epochs), space or [], trials, out)
     if json:
         print_json(_as_json(study))
     else:
         _print(study)
 
 
+def _with_length(
+    config: Path | None, settings: dict[str, Any], epochs: int | None
+) -> "tuple[Path | Recipe | None, dict[str, Any]]":
+    """The recipe, whose epochs ``--set`` may change, and the settings of trials, of ``--epochs`` each."""
+    from striate.recipe import load_recipe
+
+    if settings.get("train.epochs", epochs) == epochs:
+        return config, settings
+    recipe = load_recipe(config, {"train.epochs": settings.pop("train.epochs")})
+    return recipe, settings | ({} if epochs is None else {"train.epochs": epochs})
+
+
 def _search(
     data: str,
-    config: Path | None,
+    config: "Path | Recipe | None",
     settings: dict[str, Any],
     space: list[str],
     trials: int,

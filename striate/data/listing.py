@@ -58,7 +58,8 @@ def list_folder(path: Path) -> Listing:
 
 def list_archive(archive: Archive) -> Listing:
     """The data in an archive, sorted."""
-    return Listing(*(tuple(sorted(filter(is_data, names))) for names in (archive.files, archive.folders)))
+    files, folders = (tuple(sorted(filter(is_data, names))) for names in (archive.files, archive.folders))
+    return Listing(files, folders)
 
 
 def is_data(path: str) -> bool:

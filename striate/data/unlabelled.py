@@ -9,8 +9,8 @@ from torch import Tensor
 
 from striate.data.archive import Archive, is_archive, open_archive, plain_name
 from striate.data.formats.image_folder import natural_order
-from striate.data.listing import list_archive, list_folder
 from striate.data.images import IMAGE_SUFFIXES, decode_image
+from striate.data.listing import list_archive, list_folder
 from striate.errors import InputError
 
 

@@ -19,11 +19,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from striate.errors import InputError
 from striate.files import clear_temporaries, write_text
-from striate.report.wording import name_in_text
+from striate.recipe import load_recipe
+from striate.report.wording import counted, name_in_text
 from striate.run_folder import RECIPE, WEIGHTS, unwritable
 from striate.train.fit import goodness
 from striate.tune.space import Choices, Space
 
+OF_LENGTH = ("train.epochs", "train.phases")  # settings that say how long a run is
 STUDY, TRIALS, BEST, HISTORY = "study.json", "trials.jsonl", "best.toml", "history.png"
 
 
@@ -59,6 +61,14 @@ class StudyFacts:
     fingerprint: str
     format: Literal["striate-study"] = "striate-study"
     format_version: Literal[2] = 2
+
+
+@dataclass(frozen=True)
+class Length:
+    """Epochs of a trial, and of a run with the settings that the study finds."""
+
+    of_trials: int
+    of_runs: int
 
 
 def describe_space(space: Space) -> dict[str, Any]:
@@ -207,15 +217,21 @@ def tidy(folder: Path, trials: list[Trial]) -> None:
             (run / WEIGHTS).unlink(missing_ok=True)
 
 
-def write_best(folder: Path, trials: list[Trial], monitor: str) -> None:
-    """best.toml: the recipe of the best trial, with a line that says which it is, and its ``monitor``."""
+def write_best(folder: Path, trials: list[Trial], monitor: str, length: Length) -> None:
+    """best.toml: the recipe of the best trial, which trains as long as a run that is no trial, with a line
+    that says which it is, and its ``monitor``."""
     best = best_trial(trials)
     if best is None:
         return
-    recipe = (trial_folder(folder, best.number) / RECIPE).read_text(encoding="utf-8")
+    recipe = load_recipe(trial_folder(folder, best.number) / RECIPE)
+    after = ""
+    if length.of_trials < length.of_runs and not any(key.startswith(OF_LENGTH) for key in best.settings):
+        # Phases that a recipe names have their own lengths; those of the trial were chosen for its epochs.
+        recipe = load_recipe(recipe, {"train.epochs": length.of_runs, "train.phases": []})
+        after = f" after {counted(length.of_trials, 'epoch')}; this recipe trains for {length.of_runs}"
     value = f"{name_in_text(monitor)} {best.value:.4f}"
-    head = f"# Trial {best.number} of {len(trials)}: {value} on the validation split.\n\n"
-    write_text(folder / BEST, head + recipe)
+    head = f"# Trial {best.number} of {len(trials)}: {value} on the validation split{after}.\n\n"
+    write_text(folder / BEST, head + recipe.to_toml())
 
 
 def as_failed(number: int, settings: dict[str, Any], fault: str) -> Trial:

@@ -23,7 +23,7 @@ from striate.train.fit import Watcher
 from striate.tune import record
 from striate.tune.picture import save_history
 from striate.tune.proposal import check_optuna, importance, propose
-from striate.tune.record import StudyFacts, Trial
+from striate.tune.record import Length, StudyFacts, Trial
 from striate.tune.space import Space, check, default_space, outermost, own_settings, parse_space
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def tune(
     """Search for better settings of a recipe: train with different ones, and compare on the validation split.
 
     A study that was stopped or killed goes on with the same call, and so does one that is to have more
-    trials. Trials that are worse than most at the same epoch are pruned. The test split has no say.
+    trials. Trials that are worse than most at the same epoch are pruned. The test split has no say. Where
+    ``settings`` shorten the epochs of the recipe, the best trial's recipe trains as long as without.
 
     Args:
         data, model, config, settings, watchers, reading: as for ``striate.train``, for every trial.
@@ -107,13 +108,12 @@ def tune(
     choose_device(recipe.train.device)  # to know now what would stop the first trial
     dataset = load_data(recipe.data.source, recipe.data.format)
     recipe = choose_task(recipe, dataset)
-    parts = parts or default_space(recipe)
-    _check_data(dataset, recipe)
-    _check_space(dataset, recipe, parts)
+    _check(dataset, recipe, parts := parts or default_space(recipe))
     folder = Path(out) if out else Path("tune") / f"{dataset.name}-{recipe.model.name}"
     facts = StudyFacts(recipe.model_dump(mode="json"), record.describe_space(parts), dataset.fingerprint())
     with record.opened(folder, facts) as done:
-        search = _Search(folder, recipe, dataset, parts, list(watchers), reading)
+        length = _length(config, settings, recipe)
+        search = _Search(folder, recipe, dataset, parts, watchers, reading, length)
         search.clean_up(done)
         while len(done) < trials:
             done.append(search.trial(done))
@@ -131,11 +131,12 @@ class _Search:
         recipe: Recipe,
         dataset: Dataset,
         space: Space,
-        watchers: list[Watcher],
+        watchers: Sequence[Watcher],
         reading: Reading,
+        length: Length,
     ) -> None:
         self.folder, self.recipe, self.dataset, self.space = folder, recipe, dataset, space
-        self.watchers, self.reading = watchers, reading
+        self.watchers, self.reading, self.length = watchers, reading, length
         self.own = own_settings(space, recipe)
         self.task = task_of(recipe)
 
@@ -177,7 +178,7 @@ class _Search:
     def keep(self, done: list[Trial]) -> None:
         """Write down the trials, and give up what no longer serves."""
         record.write_trials(self.folder, done)
-        record.write_best(self.folder, done, self.task.monitor)
+        record.write_best(self.folder, done, self.task.monitor, self.length)
         record.tidy(self.folder, done)
         save_history(done, self.folder / record.HISTORY, self.task.monitor)
 
@@ -227,12 +228,20 @@ class Pruning:
             raise PrunedError
 
 
-def _check_data(dataset: Dataset, recipe: Recipe) -> None:
+def _length(config: str | Path | Recipe | None, settings: dict[str, Any] | None, recipe: Recipe) -> Length:
+    """How long trials are by their ``recipe``, and a run that is no trial: longer if ``settings`` shorten."""
+    others = {key: value for key, value in (settings or {}).items() if key != "train.epochs"}
+    whole = load_recipe(Path(config) if isinstance(config, str) else config, others)
+    return Length(recipe.train.epochs, max(recipe.train.epochs, whole.train.epochs))
+
+
+def _check(dataset: Dataset, recipe: Recipe, space: Space) -> None:
     check_network(dataset, recipe)
     if "val" not in apply_split(dataset, recipe).splits:
         raise InputError(
             "without a validation split trials cannot be compared", "data.val_fraction", "such as 0.1"
         )
+    _check_space(dataset, recipe, space)
 
 
 def _read_space(space: Space | Sequence[str], recipe: Recipe) -> Space:

@@ -6,11 +6,13 @@ import shlex
 import sys
 
 import pytest
+import torch
 import typer
 from small_data import contents, write_digits
 
+import striate
 from striate.cli.main import app
-from striate.tasks.detection.catalog import DETECTORS
+from striate.tasks.detection.catalog import DETECTORS, create_detector
 
 ROOT = typer.main.get_command(app)
 
@@ -81,10 +83,36 @@ def test_models_as_json(run_cli):
     assert (models["resnet50"]["top1"], models["resnet50"]["top5"]) == (76.1, 92.9)
     assert models["lenet5_1998"]["params"] == 60000
     assert {"fashion_cnn", "compact_cnn"} <= models.keys()
-    for entry in models.values():
+    for entry in entries.values():
+        assert list(entry) == list(entries["lenet5"])
         assert list(entry)[:4] == ["name", "params", "macs", "input"]
         assert entry["params"] > 0
-        assert entry["macs"] > 0
+        assert entry["year"] > 1980
+        assert (entry["macs"] is None) == (entry["name"] in DETECTORS and DETECTORS[entry["name"]].depends)
+    assert entries["ssd300"]["weights"].startswith("https://download.pytorch.org/models/ssd300")
+    assert (entries["ssd300"]["map"], entries["resnet50"]["map"]) == (25.1, None)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_counts_of_a_detector_are_those_of_its_summary(run_cli, name):
+    (entry,) = json.loads(run_cli("models", name, "--json").out)[-1:]
+    assert entry["name"] == name
+    if entry["macs"] is None:  # it depends on what is found; the parameters do not
+        with torch.device("meta"):
+            network = create_detector(name, entry["classes"], 3)[0]
+        assert entry["params"] == sum(p.numel() for p in network.parameters())
+        return
+    counted = json.loads(run_cli("summary", name, "--json", "--memory", "8GB").out)
+    assert counted["input"] == entry["input"]
+    assert {key: counted[key] for key in ("params", "macs")} == {
+        key: entry[key] for key in ("params", "macs")
+    }
+
+
+def test_the_version_is_told_by_an_option_and_by_doctor(run_cli):
+    outcome = run_cli("--version")
+    assert (outcome.code, outcome.out) == (0, f"striate {striate.__version__}\n")
+    assert json.loads(run_cli("doctor", "--json").out)["versions"]["striate"] == striate.__version__
 
 
 def test_models_by_a_pattern(run_cli):

@@ -185,3 +185,15 @@ def test_a_flag_in_the_advice_of_the_page_stays_in_one_piece(run_cli, faulty, tm
     write_files(faulty, files)
     run_cli("data", "audit", faulty, "--html", tmp_path / "audit.html", "--near", "1")
     assert "<code>--sampling balanced</code>" in (tmp_path / "audit.html").read_text(encoding="utf-8")
+
+
+def test_one_is_one(run_cli, tmp_path):
+    """One picture, one object, one class."""
+    data = tmp_path / "data"
+    lines = "filename,xmin,ymin,xmax,ymax,class\na.png,5,5,30,30,cat\n"
+    write_files(data, {"labels.csv": lines.encode(), "a.png": encode(smooth_pixels(40, 50, seed=1), "PNG")})
+    audited = run_cli("data", "audit", data)
+    assert audited.out.splitlines()[0] == "data: 1 picture with 1 object of 1 class, csv"
+    converted = run_cli("data", "convert", data, tmp_path / "copy", "--to", "csv")
+    assert converted.code == 0, converted.err
+    assert "1 picture; 1 object of 1 class, 3 files, " in converted.out

@@ -57,9 +57,31 @@ def test_json_holds_the_curve_and_equals_the_function(run_cli, tmp_path):
     assert (tmp_path / "curve.svg").read_text().startswith("<?xml")
 
 
+def test_out_is_a_folder_that_is_made_and_holds_picture_and_numbers(run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quick = ("digits", *QUICK, "--low", "1e-4", "--high", "1", "--steps", "20")
+    outcome = run_cli("find-lr", *quick, "--out", "rates/first", "--json")
+    assert outcome.code == 0, outcome.err
+    made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert made == {"rates/first/learning-rate.png", "rates/first/learning-rate.json"}
+    result = json.loads(outcome.out)
+    assert result == json.loads(Path("rates/first/learning-rate.json").read_text())
+    assert result["plot"] == "rates/first/learning-rate.png"
+    before = contents(tmp_path)
+    again = run_cli("find-lr", *quick, "--out", "rates/first")
+    assert (again.code, contents(tmp_path)) == (2, before)
+    assert "rates/first/learning-rate.json" in again.err
+    other = run_cli("find-lr", *quick, "--out", "rates", "--plot", "curve.svg")
+    assert other.code == 0, other.err
+    assert "picture      rates/curve.svg" in other.out.splitlines()
+    assert Path("rates/curve.svg").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--out", "old.png"], "file of that name"),
+        (["--out", "new", "--plot", "nowhere/curve.png"], "no such folder"),
         (["--plot", "old.png"], "exists already"),
         (["--plot", "curve.txt"], ".png, .svg or .pdf"),
         (["--plot", "nowhere/curve.png"], "no such folder"),

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from small_data import contents
 
+import striate
 from striate.cli.progress import TrainingProgress
 from striate.recipe import Recipe, load_recipe
-from striate.run_folder import read_config
+from striate.run_folder import free_folder, read_config, unfinished_folder
 
 QUICK = ("--model", "lenet5", "--epochs", "1", "--precision", "fp32")
 
@@ -20,7 +21,6 @@ QUICK = ("--model", "lenet5", "--epochs", "1", "--precision", "fp32")
 @pytest.mark.parametrize(
     ("arguments", "section", "key", "value"),
     [
-        (["digits"], "data", "source", "digits"),
         (["--model", "lenet5"], "model", "name", "lenet5"),
         (["--epochs", "7"], "train", "epochs", 7),
         (["--batch-size", "3"], "train", "batch_size", 3),
@@ -104,12 +104,52 @@ def test_without_out_the_run_is_named_after_data_and_network(run_cli, tmp_path, 
     assert f"run folder   {folder}" in lines
     assert f"report       {folder / 'report.html'}" in lines
     assert (folder / "report.html").is_file()
+
+
+def test_the_same_again_makes_a_numbered_folder_and_leaves_the_others_alone(
+    run_cli, tmp_path, monkeypatch, shapes_folder
+):
+    monkeypatch.chdir(tmp_path)
+    first = Path("runs/shapes-lenet5")
+    for folder in (first, Path("runs/shapes-lenet5-2"), Path("runs/shapes-lenet5-3")):
+        before = contents(tmp_path)
+        outcome = run_cli("train", shapes_folder, *QUICK)
+        assert outcome.code == 0, outcome.err
+        assert f"run folder   {folder}" in outcome.out.splitlines()
+        assert (str(folder) in outcome.err) == (folder != first)  # told before it begins, too
+        assert (folder / "report.html").is_file()
+        after = contents(tmp_path)
+        assert {path: after[path] for path in before} == before
     before = contents(tmp_path)
-    outcome = run_cli("train", "digits", *QUICK)
+    outcome = run_cli("train", shapes_folder, *QUICK, "--out", first)  # what a person names is never another
     assert outcome.code == 2
-    assert "exists already" in outcome.err
-    assert str(folder) in outcome.err
+    assert f"  in: {first}" in outcome.err.splitlines()
     assert contents(tmp_path) == before
+
+
+def test_a_folder_that_is_taken_while_pictures_are_read_is_left_alone(tmp_path, monkeypatch, shapes_folder):
+    monkeypatch.chdir(tmp_path)
+    taken = Path("runs/shapes-lenet5/notes.txt")
+
+    def take(split, count):
+        taken.parent.mkdir(parents=True, exist_ok=True)
+        taken.write_text("mine")
+        return lambda read: None
+
+    run = striate.train(shapes_folder, model="lenet5", settings={"train.epochs": 1}, reading=take)
+    assert run.path == Path("runs/shapes-lenet5-2")
+    assert contents(taken.parent) == {str(taken.parent): b"a folder", str(taken): b"mine"}
+
+
+def test_a_job_that_is_started_again_finds_the_folder_that_it_has_made(tmp_path):
+    usual = tmp_path / "digits-lenet5"
+    assert free_folder(usual) == unfinished_folder(usual) == usual
+    for folder in (usual, tmp_path / "digits-lenet5-2"):
+        folder.mkdir()
+        (folder / "config.json").touch()
+    assert unfinished_folder(usual) == tmp_path / "digits-lenet5-2"
+    (tmp_path / "digits-lenet5-2" / "results.json").touch()  # that one is over: it is another's
+    assert free_folder(usual) == unfinished_folder(usual) == tmp_path / "digits-lenet5-3"
 
 
 def test_an_empty_folder_is_filled_and_not_replaced(run_cli, tmp_path, monkeypatch):

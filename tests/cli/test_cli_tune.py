@@ -17,6 +17,7 @@ pytest.importorskip("optuna", reason="the extra tune is not installed")
 import striate
 from striate.cli.progress import TrainingProgress, fold
 from striate.cli.tune import short_names
+from striate.recipe import Recipe, load_recipe
 from striate.tune.record import read_trials
 
 SPACE = ("--space", "optimizer.lr=1e-4:1e-1:log", "--space", "augment.shift=0:0.2")
@@ -48,9 +49,30 @@ def test_it_ends_with_the_line_that_trains_the_best(run_cli, tmp_path, monkeypat
     assert (folder / "history.png").is_file()
     lines = outcome.err.splitlines()
     assert [line.split()[:2] for line in lines] == [["trial", f"{number}/3"] for number in (1, 2, 3)]
-    trained = run_cli("train", "--config", folder / "best.toml", "--out", "run")
+    assert load_recipe(folder / "best.toml").train.epochs == Recipe().train.epochs  # trials were short
+    trained = run_cli("train", "--config", folder / "best.toml", "--epochs", "1", "--out", "run")
     assert trained.code == 0, trained.err
     assert f"val accuracy {shown[0]:.2f} %" in trained.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "epochs"),
+    [
+        (["--epochs", "1", "--set", "train.epochs=7"], (1, 7)),
+        (["--set", "train.epochs=2"], (2, 2)),
+        (["--epochs", "1", "--config", "r.toml"], (1, 9)),
+    ],
+)
+def test_epochs_are_those_of_a_trial_and_the_recipe_says_how_long_the_best_is_trained(
+    run_cli, tmp_path, monkeypatch, arguments, epochs
+):
+    monkeypatch.chdir(tmp_path)
+    Path("r.toml").write_text("[train]\nepochs = 9\n")
+    quick = ("--model", "lenet5", "--set", "data.per_class=5", *SPACE, "--trials", "1", "--out", "study")
+    outcome = run_cli("tune", "digits", *quick, *arguments)
+    assert outcome.code == 0, outcome.err
+    recipes = (load_recipe(Path("study") / name) for name in ("trial-0001/recipe.toml", "best.toml"))
+    assert tuple(recipe.train.epochs for recipe in recipes) == epochs
 
 
 def test_json_is_all_that_is_printed(run_cli, tmp_path):

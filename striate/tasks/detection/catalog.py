@@ -15,6 +15,7 @@ from striate.tasks.detection.ssd import ssd300, ssd_light
 from striate.tasks.detection.yolo import darknet19_yolo, yolo_light, yolov3
 
 DEFAULT_DETECTOR = "yolo_light"
+FACTS_CLASSES = 20  # of PASCAL VOC: how many the facts of a detector are counted with
 
 Build = Callable[..., tuple[nn.Module, DetectionRules]]  # (num_classes, in_channels, **arguments)
 
@@ -33,6 +34,9 @@ class DetectorFacts:
         anchors: how many shapes of boxes for each stride it wants to be told of the data, as the argument
             "anchors"; 0: none.
         depends: whether what it computes depends on what it finds.
+        year: of publication.
+        params: trainable values, with ``FACTS_CLASSES`` classes.
+        macs: multiply-accumulates for one colour picture of ``size``; None where ``depends``.
     """
 
     title: str
@@ -43,6 +47,9 @@ class DetectorFacts:
     strides: tuple[int, ...] = ()
     anchors: int = 0
     depends: bool = False
+    year: int = 0
+    params: int = 0
+    macs: int | None = None
 
 
 DETECTORS: dict[str, DetectorFacts] = {
@@ -54,6 +61,9 @@ DETECTORS: dict[str, DetectorFacts] = {
         32,
         (8, 16),
         3,
+        year=2026,
+        params=2_965_334,
+        macs=759_750_400,
     ),
     "yolo_shared": DetectorFacts(
         "YOLO on Darknet-19, five boxes per cell that share their classes",
@@ -63,6 +73,9 @@ DETECTORS: dict[str, DetectorFacts] = {
         32,
         (32,),
         5,
+        year=2016,
+        params=50_573_389,
+        macs=14_666_322_944,
     ),
     "yolov2": DetectorFacts(
         "YOLOv2 on Darknet-19, five boxes per cell",
@@ -72,6 +85,9 @@ DETECTORS: dict[str, DetectorFacts] = {
         32,
         (32,),
         5,
+        year=2016,
+        params=50_655_389,
+        macs=14_680_167_424,
     ),
     "yolov3": DetectorFacts(
         "YOLOv3 on Darknet-53, three boxes per cell at three scales",
@@ -81,11 +97,23 @@ DETECTORS: dict[str, DetectorFacts] = {
         32,
         (8, 16, 32),
         3,
+        year=2018,
+        params=61_626_049,
+        macs=32_713_987_072,
     ),
     "ssd_light": DetectorFacts(
-        "SSD for ordinary machines, on any network of the catalogue", ssd_light, (160, 160), 64, 32
+        "SSD for ordinary machines, on any network of the catalogue",
+        ssd_light,
+        (160, 160),
+        64,
+        32,
+        year=2026,
+        params=12_402_996,
+        macs=1_009_275_392,
     ),
-    "ssd300": DetectorFacts("SSD300 on VGG-16", ssd300, (300, 300), 300),
+    "ssd300": DetectorFacts(
+        "SSD300 on VGG-16", ssd300, (300, 300), 300, year=2015, params=26_285_486, macs=31_373_537_792
+    ),
     "faster_rcnn_light": DetectorFacts(
         "Faster R-CNN for ordinary machines, on any network of the catalogue",
         faster_rcnn_light,
@@ -93,6 +121,8 @@ DETECTORS: dict[str, DetectorFacts] = {
         64,
         32,
         depends=True,
+        year=2026,
+        params=12_278_584,
     ),
     "faster_rcnn": DetectorFacts(
         "Faster R-CNN with a feature pyramid on ResNet-50, or on VGG-16",
@@ -101,6 +131,8 @@ DETECTORS: dict[str, DetectorFacts] = {
         128,
         32,
         depends=True,
+        year=2015,
+        params=41_449_656,
     ),
 }
 
