@@ -1,4 +1,5 @@
 # make demo: set up, train on the built-in digits, predict pictures.  make test: set up, check everything.
+# make test-processors: what computes once more, as on other processors.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,14 +10,14 @@ FIND_PYTHON := for python in python3.11 python3.12 python3.13 python3; do \
 # Real pictures for the tests that need them; without them those tests say why they skip.
 ifndef STRIATE_DATA
 ifneq ($(wildcard ../shared/data),)
-test evidence: export STRIATE_DATA := $(abspath ../shared/data)
+test test-processors evidence: export STRIATE_DATA := $(abspath ../shared/data)
 endif
 endif
 # One process of one thread for each processor: most tests are too small for more threads.
-test evidence: export OMP_NUM_THREADS ?= 1
-test evidence: export OMP_WAIT_POLICY ?= PASSIVE
+test test-processors evidence: export OMP_NUM_THREADS ?= 1
+test test-processors evidence: export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test evidence lint format readme clean
+.PHONY: demo test test-processors evidence lint format readme clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -42,12 +43,21 @@ for number in range(10):
 endef
 export WRITE_PICTURES
 
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
+
 test: lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
+	$(PYTEST)
+
+# What computes, as it does on other processors: with torch's own kernels for none and for AVX2, oneDNN's for
+# AVX2 and for AVX-512 without bf16, and MKL's for any. Sums come in other orders, and bf16 is emulated.
+NUMERICAL := tests/ops tests/layers tests/metrics tests/tasks tests/models tests/train
+test-processors: $(READY)
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX2 $(PYTEST) $(NUMERICAL)
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX512_CORE MKL_CBWR=COMPATIBLE $(PYTEST) $(NUMERICAL)
 
 # Further evidence that would keep `make test` above ten minutes.
 evidence: $(READY)
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup -m slow
+	$(PYTEST) -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -189,7 +189,8 @@ def _announce(config: RunConfig, prepared: PreparedData, processes: Processes, d
     """What is about to be trained, and below it what a person should know of the pictures."""
     splits = ", ".join(f"{count:,} {name}" for name, count in config.data.splits.items())
     shared = f", {processes.size} processes" if processes.size > 1 else ""
-    batches = f"{config.precision} on {device}, {counted(int(config.recipe.train.batch_size), 'picture')} a step{shared}"
+    size = counted(int(config.recipe.train.batch_size), "picture")
+    batches = f"{config.precision} on {device}, {size} a step{shared}"
     line = f"{config.model} on {config.data.name} ({splits}), {batches}"
     notes = [f"{name}: {note}" for name, pictures in prepared.pictures.items() for note in pictures.notes]
     if remarks := prepared.dataset.remarks:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rounding import assert_same_detections
 from torch import Tensor
 
 from striate.data.images import save_image
@@ -49,9 +50,7 @@ def file(tmp_path: Path) -> Path:
 
 def assert_same(found: Detections, expected: Detections) -> None:
     assert len(expected) > 3
-    torch.testing.assert_close(found.boxes_xyxy, expected.boxes_xyxy, atol=1e-3, rtol=0)
-    torch.testing.assert_close(found.scores, expected.scores)
-    assert torch.equal(found.labels, expected.labels)
+    assert_same_detections(found, expected)
 
 
 def test_the_picture_is_normalized_only_and_searched(file: Path) -> None:

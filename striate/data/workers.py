@@ -8,7 +8,7 @@ uses the last. Pixels come back in shared memory, everything else through a pipe
 
 A worker notes which picture it is at, and counts the signs of life it gives while it waits for the network.
 If it dies, or does neither for too long, all workers are killed and the run ends with an error that names the
-picture.
+picture. The time in which a worker waits for a processor, since others are busy, is not held against it.
 """
 
 import atexit
@@ -22,6 +22,7 @@ from contextlib import suppress
 from ctypes import c_int64, c_uint8
 from math import prod
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -59,7 +60,8 @@ def read_lists(
         read: reads one picture; it must not draw random numbers.
         lists: of indices.
         shape: of the pixels that ``read`` makes.
-        timeout: seconds after which a worker that is still at the same picture has hung.
+        timeout: seconds after which a worker that is still at the same picture has hung, without those in
+            which it was ready to go on and got no processor (as far as the system tells them).
         name: what an error calls a picture.
 
     Returns:
@@ -100,11 +102,29 @@ class Worker(Generic[Answer]):
             daemon=True,
         )
         self.process.start()
+        self.used = 0.0  # processor time, seconds, when it was last asked for
         far_end.close()  # so that the pipe ends when the worker does
 
     def signs(self) -> tuple[int, int]:
         """What changes as long as the worker has not hung."""
         return self.place.value, self.beats.value
+
+    def chance(self, tick: float) -> float:
+        """How many seconds of the last ``tick`` it could have used: of a process that is ready to run, those
+        in which it got a processor; of one that waits, sleeps or is stopped, all."""
+        ready, used = processor_use(self.process.pid or 0)
+        got, self.used = used - self.used, used
+        return min(tick, got) if ready else tick
+
+
+def processor_use(process: int) -> tuple[bool, float]:
+    """Whether a process is ready to run or running, and the processor time that it has used so far, in
+    seconds; (False, 0.0) where the system has no ``/proc``, or there is no such process."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False, 0.0
+    return fields[0] == "R", (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Crew(Generic[Answer]):
@@ -161,20 +181,14 @@ class Crew(Generic[Answer]):
             ready = wait([worker.connection, *sentinels], tick)
             if worker.connection in ready:
                 try:
-                    answers = worker.connection.recv()
+                    answers = self._checked(worker.connection.recv(), worker)
                 except (EOFError, OSError):
                     raise self._died(worker) from None
-                if isinstance(answers, ReportedError):
-                    raise answers
-                if isinstance(answers, str):
-                    reason = answers.splitlines()[-1]
-                    raise self._fault(f"a worker that reads pictures failed: {reason}", worker) from (
-                        RuntimeError(f"in the worker:\n{answers}")
-                    )
                 return worker.slots[self._slot(number), : len(answers)], answers
             if ready:
                 raise self._died(sentinels[ready[0]])  # type: ignore[index]
-            quiet = quiet + tick if signs == worker.signs() else 0.0
+            chance = worker.chance(tick)
+            quiet = quiet + chance if signs == worker.signs() else 0.0
             signs = worker.signs()
         raise self._fault(f"a worker that reads pictures has hung for {self.timeout:g} seconds", worker)
 
@@ -191,8 +205,28 @@ class Crew(Generic[Answer]):
     def _slot(self, number: int) -> int:
         return number // len(self.workers) % SLOTS
 
-    def _died(self, worker: Worker[Answer]) -> RunError:
+    def _checked(self, answers: Any, worker: Worker[Answer]) -> list[Answer]:
+        """What came from a worker, unless it is the reason why there are no answers."""
+        if isinstance(answers, ReportedError):
+            raise answers
+        if isinstance(answers, str):
+            reason = answers.splitlines()[-1]
+            raise self._fault(f"a worker that reads pictures failed: {reason}", worker) from (
+                RuntimeError(f"in the worker:\n{answers}")
+            )
+        checked: list[Answer] = answers
+        return checked
+
+    def _died(self, worker: Worker[Answer]) -> Exception:
+        """Why a worker has ended: the reason that it may have sent while another one was waited for, or else
+        how its process ended."""
         worker.process.join()
+        with suppress(EOFError, OSError):
+            while worker.connection.poll():
+                try:
+                    self._checked(worker.connection.recv(), worker)
+                except (ReportedError, RunError) as reason:
+                    return reason
         code = worker.process.exitcode or 0
         reason = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return self._fault(f"a worker that reads pictures {reason}", worker)

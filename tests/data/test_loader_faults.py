@@ -20,14 +20,15 @@ from faulty_pictures import encode, smooth_pixels, write_files
 from small_data import draw_shapes
 from torch import Tensor
 
+from striate.data import workers
 from striate.data.dataset import FolderImages, Split
 from striate.data.loader import Loader, Pictures, prepare_pictures
 from striate.data.preprocessing import Preprocessing
-from striate.data.workers import TICK
-from striate.errors import RunError
+from striate.data.workers import TICK, read_lists
+from striate.errors import InputError, RunError
 
 RGB = Preprocessing((12, 16), 3, "crop", 0, (0.0,) * 3, (1.0,) * 3)
-PATIENCE = 0.6  # seconds, for workers that give nothing
+PATIENCE = 2.0  # seconds without a sign of life, not counting those without a processor
 FITS, NOTHING_FITS = 1e9, 0.0  # bytes of memory
 LONGEST = 60.0  # seconds that another process may take to end on this machine
 
@@ -46,8 +47,8 @@ FAULTS = {  # what happens to a worker, and what the error says of it
     "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), "was killed by SIGKILL"),
     "crashed": (crash, "was killed by SIGSEGV"),
     "ended": (lambda: os._exit(3), "ended with exit code 3"),
-    "stopped": (lambda: os.kill(os.getpid(), signal.SIGSTOP), "has hung for 0.6 seconds"),
-    "looping": (loop, "has hung for 0.6 seconds"),
+    "stopped": (lambda: os.kill(os.getpid(), signal.SIGSTOP), f"has hung for {PATIENCE:g} seconds"),
+    "looping": (loop, f"has hung for {PATIENCE:g} seconds"),
     "failed": (lambda: [][1], "failed: IndexError: list index out of range"),
 }
 
@@ -123,7 +124,8 @@ def test_a_worker_that_dies_hangs_or_fails_is_an_error_that_names_the_picture(
 ) -> None:
     monkeypatch.setattr(HauntedImages, "fault", fault)
     memory = FITS if when == "into memory" else NOTHING_FITS
-    read = partial(prepare_pictures, split, RGB, memory, 2, timeout=PATIENCE)
+    patience = PATIENCE if "hung" in FAULTS[fault][1] else LONGEST  # what has ended is seen by its end
+    read = partial(prepare_pictures, split, RGB, memory, 2, timeout=patience)
     if when == "in an epoch":
         read = partial(batches_of, read()[0])  # type: ignore[assignment]
     (tmp_path / "trigger").touch()
@@ -139,8 +141,28 @@ def test_a_worker_that_dies_hangs_or_fails_is_an_error_that_names_the_picture(
     assert children_of(os.getpid()) == set()  # at once, not only when the error is forgotten
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (InputError("it is torn", "05.png", "mend it"), "it is torn"),
+        (ValueError("torn"), "a worker that reads pictures failed: ValueError: torn"),
+    ],
+)
+def test_a_worker_that_fails_while_another_is_waited_for_says_why(fault: Exception, said: str) -> None:
+    """The first worker is still at its first picture when the second has failed and ended."""
+
+    def read(index: int, row: Tensor) -> None:
+        if index == 0:
+            time.sleep(LONGEST)
+        raise fault
+
+    with pytest.raises((InputError, RunError)) as caught:
+        next(read_lists(read, [[0], [1]], (1,), workers=2, timeout=LONGEST, name=str))
+    assert caught.value.what == said
+
+
 def test_a_worker_that_is_slow_but_goes_on_has_not_hung(
-    split: Split, monkeypatch: pytest.MonkeyPatch
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode = FolderImages.decode
 
@@ -149,8 +171,35 @@ def test_a_worker_that_is_slow_but_goes_on_has_not_hung(
         return decode(self, index, content)
 
     monkeypatch.setattr(FolderImages, "decode", slow_decode)
-    pictures, faults = prepare_pictures(split, RGB, FITS, 1, timeout=PATIENCE)
-    assert (len(pictures), faults) == (13, [])
+    few = Split(FolderImages(tmp_path, split.images.paths[:5], channels=3), torch.arange(5))
+    pictures, faults = prepare_pictures(few, RGB, FITS, 1, timeout=PATIENCE)
+    assert (len(pictures), faults) == (5, [])
+
+
+def test_a_worker_that_gets_no_processor_has_not_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine so busy that it is ready to run all the time and does not."""
+    monkeypatch.setattr(workers, "processor_use", lambda process: (True, 0.0))
+
+    def read(index: int, row: Tensor) -> None:
+        time.sleep(3)
+
+    assert list(read_lists(read, [[0]], (1,), workers=1, timeout=1.0, name=str))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells how processes are")
+def test_what_a_process_used_and_whether_it_is_ready_to_go_on() -> None:
+    ready, before = workers.processor_use(os.getpid())
+    assert ready
+    while time.process_time() < before + 0.1:  # seconds
+        pass
+    assert workers.processor_use(os.getpid())[1] > before
+    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        while Path(f"/proc/{process.pid}/stat").read_text().split()[2] != "T":
+            time.sleep(0.01)
+        assert workers.processor_use(process.pid) == (False, 0.0)
+        process.kill()
+    assert workers.processor_use(process.pid) == (False, 0.0)  # there is none any more
 
 
 def test_a_worker_that_was_stopped_and_goes_on_in_time_is_no_fault(split: Split) -> None:
@@ -204,7 +253,7 @@ if __name__ == "__main__":
 """
 
 
-def start(code: str, folder: Path, patience: float = PATIENCE) -> tuple["subprocess.Popen[str]", list[int]]:
+def start(code: str, folder: Path, patience: float = LONGEST) -> tuple["subprocess.Popen[str]", list[int]]:
     """A process that reads pictures of ``folder`` with two workers, then runs ``code``; the ids of these."""
     here = Path(__file__).parent
     program = PROGRAM.format(path=[str(here), str(here.parent)], code=code)
@@ -259,10 +308,10 @@ def test_workers_end_when_the_main_process_is_killed(split: Split, tmp_path: Pat
 
 def test_a_run_that_is_stopped_as_a_whole_and_goes_on_is_no_fault(split: Split, tmp_path: Path) -> None:
     # As Ctrl-Z and fg do, for longer than a worker may hang.
-    process, workers = start("batches, _ = read(); assert sum(1 for _ in batches) == 12", tmp_path)
+    process, workers = start("batches, _ = read(); assert sum(1 for _ in batches) == 12", tmp_path, PATIENCE)
     for receiver in [process.pid, *workers]:
         os.kill(receiver, signal.SIGSTOP)
-    time.sleep(1.0)
+    time.sleep(PATIENCE + 1.0)
     for receiver in [process.pid, *workers]:
         os.kill(receiver, signal.SIGCONT)
     assert assert_all_end(process, workers) == ""

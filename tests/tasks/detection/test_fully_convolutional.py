@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from rounding import BF16, bf16_tolerance, root_mean_square, weighted_layers
 from torch import Tensor, nn
 
 from striate.errors import InputError
@@ -235,15 +236,44 @@ def test_the_weights_are_copies_and_the_backbone_is_not() -> None:
     assert heads.isdisjoint(parameter.data_ptr() for parameter in classifier.parameters())
 
 
-def test_it_takes_a_bare_backbone_and_works_in_bf16_and_channels_last() -> None:
+def wrong_in_bf16(network: nn.Module, pictures: Tensor) -> list[str]:
+    """The convolutions of ``network`` that torch itself computes wrongly in bf16 on this processor: farther
+    from those of the same rounded numbers in fp32 than rounding one result explains."""
+    seen: list[str] = []
+
+    def compare(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        x, weight = inputs[0].bfloat16(), layer.weight.bfloat16()  # type: ignore[operator]
+        found = F.conv2d(x, weight, None, layer.stride, layer.padding)  # type: ignore[arg-type]
+        exact = F.conv2d(x.double(), weight.double(), None, layer.stride, layer.padding)  # type: ignore[arg-type]
+        # fp32 sums err by far less than the rounding of the result to 8 bits
+        if (found.double() - exact).abs().max() > 2 * BF16 * exact.abs().max():
+            seen.append(str(layer))
+
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    handles = [layer.register_forward_hook(compare) for layer in layers]
+    network(pictures)
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize("onednn", [True, False], ids=["with oneDNN", "without"])
+@torch.no_grad()
+def test_it_takes_a_bare_backbone_and_works_in_bf16_and_channels_last(
+    onednn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", onednn)
     torch.manual_seed(0)
     network = fully_convolutional(Patches(5), (224, 224)).to(memory_format=torch.channels_last)
     pictures = torch.randn(1, 3, 256, 256).to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        exact = network(pictures)["logits"]
-        with torch.autocast("cpu", torch.bfloat16):
-            rounded = network(pictures)["logits"]
-    torch.testing.assert_close(rounded.float(), exact, atol=0.02, rtol=0.05)
+    if wrong := wrong_in_bf16(network, pictures):  # as oneDNN's for AMX were found to be, pytorch#169688
+        pytest.skip(f"torch's own bf16 convolution gives wrong numbers here: {', '.join(wrong)}")
+    exact = network(pictures)["logits"]
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = network(pictures)["logits"]
+    assert rounded.dtype == torch.bfloat16
+    tolerance = bf16_tolerance(root_mean_square(exact), weighted_layers(network))
+    torch.testing.assert_close(rounded.float(), exact, atol=tolerance, rtol=0)
 
 
 # Refusals -----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from rounding import assert_same_detections
 from torch import Tensor, nn
 
 from striate.models.catalog import create_model
@@ -196,6 +197,4 @@ def test_one_pass_finds_what_windows_find(sizes: list[int]) -> None:
     )
     for ours, expected in zip(one_pass, windows, strict=True):
         assert len(expected) > 3
-        torch.testing.assert_close(ours.boxes_xyxy, expected.boxes_xyxy, atol=1e-3, rtol=0)
-        torch.testing.assert_close(ours.scores, expected.scores)
-        assert torch.equal(ours.labels, expected.labels)
+        assert_same_detections(ours, expected)

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from rounding import assert_same_detections, bf16_tolerance, share_found, weighted_layers
 from squares import draw_squares, map_50_after
 from torch import Tensor, nn
 from torchvision_detectors import (
     NEUTRAL,
-    assert_same_detections,
+    as_detections,
     randomize,
     replace_compiled_operators,
     torchvision,
@@ -80,13 +81,25 @@ def test_in_full_it_computes_what_torchvision_computes(outputs: dict[str, Any]) 
         torch.testing.assert_close(outputs["ours"][ours], expected, rtol=0, atol=1e-4 * max(1, size))
 
 
-def test_it_finds_what_torchvision_finds(outputs: dict[str, Any]) -> None:
-    choice = Choice(score=0.01, iou=0.45, most=10_000)
-    found = outputs["rules"].decode(outputs["ours"], choice)
-    for ours, theirs in zip(found, outputs["detections"], strict=True):
-        sides = theirs["boxes"][:, 2:] - theirs["boxes"][:, :2]
+CHOICE = Choice(score=0.01, iou=0.45, most=10_000)
+
+
+def test_in_the_same_numbers_it_finds_what_torchvision_finds(outputs: dict[str, Any]) -> None:
+    theirs = {"logits": outputs["head"]["cls_logits"], "deltas": outputs["head"]["bbox_regression"]}
+    found = outputs["rules"].decode(outputs["ours"] | theirs, CHOICE)
+    for ours, expected in zip(found, outputs["detections"], strict=True):
+        assert len(ours) > 5
+        sides = expected["boxes"][:, 2:] - expected["boxes"][:, :2]
         wide = (sides >= 1e-2).all(dim=1)  # we leave out what has been clipped away
-        assert_same_detections(ours, {name: values[wide] for name, values in theirs.items()})
+        assert_same_detections(ours, as_detections({name: v[wide] for name, v in expected.items()}))
+
+
+def test_it_finds_what_torchvision_finds(outputs: dict[str, Any]) -> None:
+    """But for boxes of nearly the same score: which of them suppresses the other is up to rounding."""
+    found = outputs["rules"].decode(outputs["ours"], CHOICE)
+    for ours, theirs in zip(found, outputs["detections"], strict=True):
+        assert share_found(ours, as_detections(theirs)) > 0.95
+        assert share_found(as_detections(theirs), ours) > 0.95
 
 
 def objects_of(*pictures: list[list[float]]) -> Objects:
@@ -222,7 +235,9 @@ def test_in_bfloat16_and_channels_last_its_loss_is_nearly_the_same() -> None:
         outputs = model(images.contiguous(memory_format=torch.channels_last))
     loss = rules.loss(outputs, objects)["loss"]
     assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, expected, rtol=0.05, atol=0)
+    # The cross-entropy and the distance of boxes move no more than what they are of, to first order.
+    tolerance = bf16_tolerance(expected.item(), weighted_layers(model))
+    torch.testing.assert_close(loss, expected, rtol=0, atol=tolerance)
     assert len(rules.decode(outputs, Choice(score=0.2))) == len(images)
 
 
