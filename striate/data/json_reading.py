@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from striate.data.annotations import quoted
+from striate.data.xml_reading import number
 from striate.errors import InputError
 from striate.text_files import decode_text
 
@@ -48,6 +49,19 @@ def parse_json(content: bytes, place: str) -> Any:
 def is_number(value: Any, limit: float = 1e9) -> bool:
     """Whether a value is a finite number, and no larger than a coordinate can be."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= limit
+
+
+def as_number(value: Any, limit: float = 1e9) -> float | None:
+    """A number, be it written as one or as text; None if it is none, or larger than a coordinate can be."""
+    if isinstance(value, str):
+        return number(value, limit)
+    return float(value) if is_number(value, limit) else None
+
+
+def as_whole(value: Any) -> int | None:
+    """A whole number, be it written as one, as 3.0 or as text; None if it is none."""
+    found = as_number(value)
+    return int(found) if found is not None and found % 1 == 0 else None
 
 
 def _refuse(constant: str) -> float:

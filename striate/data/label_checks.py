@@ -8,7 +8,9 @@ One pass finds the faults and makes the mended labels, so that ``fix`` does just
 | labels of the picture before EXIF turned it   | no          | turned with it                               |
 | the size in the labels is another             | yes         | nobody can tell which is right               |
 | corners in the wrong order                    | no          | swapped                                      |
-| a box beyond the edge                         | no          | cut at the edge                              |
+| a box beyond the edge by a thousandth of the  | yes, cut    | cut at the edge                              |
+| side of the picture at most, as rounding does | at the edge |                                              |
+| a box further beyond the edge                 | no          | cut at the edge                              |
 | a box without area, or wholly outside         | no          | removed                                      |
 | the same class and box twice                  | yes         | one of them is removed                       |
 | no class name, or one that is no class        | no          | nobody can tell which is meant               |
@@ -24,7 +26,7 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Box, Problem, quoted
 from striate.data.outlines import clip_annotation, turn_upright
@@ -34,6 +36,7 @@ Sizes = Callable[[str], tuple[int, int] | None]  # path -> (width, height) uprig
 Orientations = Callable[[str], int]  # path -> EXIF orientation, 1..8
 
 TOLERANCE = 0.01  # pixels; percent and fractions are not exact
+ROUNDING = 0.001  # of the picture's side; what is further beyond the edge is no matter of rounding
 SHOWN = 3  # faults that an error names
 
 _TURNED = range(5, 9)  # EXIF orientations that exchange height and width
@@ -89,6 +92,20 @@ def with_sizes(annotations: AnnotationSet, sizes: Sizes) -> AnnotationSet:
     return replace(annotations, pictures=tuple(map(sized, annotations.pictures)))
 
 
+def cut_at_edges(annotations: AnnotationSet, sizes: Sizes) -> AnnotationSet:
+    """Labels that can be trained on, with boxes that reach beyond the picture by rounding cut at its edge."""
+
+    def cut(picture: AnnotatedPicture) -> AnnotatedPicture:
+        size = sizes(picture.path)
+        if size is None or all(_is_within(a.box_xyxy, *size) for a in picture.annotations):
+            return picture
+        objects = picture.annotations
+        cut_objects = (a if _is_within(a.box_xyxy, *size) else clip_annotation(a, *size) for a in objects)
+        return replace(picture, annotations=tuple(cut_objects))
+
+    return replace(annotations, pictures=tuple(map(cut, annotations.pictures)))
+
+
 def require_trainable(
     annotations: AnnotationSet, sizes: Sizes, source: str, orientations: Orientations = upright
 ) -> list[Problem]:
@@ -126,6 +143,7 @@ class _Mender:
     classes: frozenset[str]
     spelling: dict[str, str]  # of names that are to change
     problems: list[Problem]
+    rounded: list[str] = field(default_factory=list)  # places of boxes cut because of rounding
 
     def mend(self, picture: AnnotatedPicture) -> AnnotatedPicture | None:
         """The picture with its mended objects; None if there is no such picture."""
@@ -186,8 +204,7 @@ class _Mender:
         if x1 == x2 or y1 == y2:
             self._blocks(annotation.place, f"{shown} has no area", "the object is removed")
             return None
-        near = min(x1, y1) >= -TOLERANCE and x2 <= width + TOLERANCE and y2 <= height + TOLERANCE
-        if near and min(x2, y2) > 0 and x1 < width and y1 < height:
+        if _is_within((x1, y1, x2, y2), width, height, TOLERANCE) and _meets((x1, y1, x2, y2), width, height):
             return annotation
         clipped = clip_annotation(annotation, width, height)
         left, top, right, bottom = clipped.box_xyxy
@@ -195,6 +212,9 @@ class _Mender:
             what = f"{shown} lies outside the picture of {width} x {height} pixels"
             self._blocks(annotation.place, what, "the object is removed")
             return None
+        if _is_within((x1, y1, x2, y2), width, height, rounding=ROUNDING):
+            self.rounded.append(annotation.place)
+            return clipped
         what = f"{shown} reaches beyond the picture of {width} x {height} pixels"
         self._blocks(annotation.place, what, "it is cut at the edge")
         return clipped
@@ -203,12 +223,28 @@ class _Mender:
         self.problems.append(Problem(place, what, mend, blocks_training=True))
 
 
+def _is_within(box: Box, width: int, height: int, tolerance: float = 0.0, rounding: float = 0.0) -> bool:
+    """Whether a box lies in the picture, up to ``tolerance`` pixels and ``rounding`` times its sides."""
+    x1, y1, x2, y2 = box
+    dx, dy = tolerance + rounding * width, tolerance + rounding * height
+    return x1 >= -dx and y1 >= -dy and x2 <= width + dx and y2 <= height + dy
+
+
+def _meets(box: Box, width: int, height: int) -> bool:
+    """Whether something of a box lies in the picture."""
+    return min(box[2:]) > 0 and box[0] < width and box[1] < height
+
+
 def _examine(
     annotations: AnnotationSet, sizes: Sizes, orientations: Orientations
 ) -> tuple[list[Problem], AnnotationSet]:
     spelling, problems = _spellings(annotations)
     mender = _Mender(sizes, orientations, frozenset(annotations.classes), spelling, problems)
     pictures = tuple(mended for picture in annotations.pictures if (mended := mender.mend(picture)))
+    if mender.rounded:
+        count = f"{len(mender.rounded):,}"
+        what = f"boxes that reach beyond the picture by a thousandth of its side or less: {count}"
+        problems.append(Problem(mender.rounded[0], what, "they are cut at the edge"))
     classes = tuple(name for name in annotations.classes if name not in spelling)
     return problems, replace(annotations, classes=classes, pictures=pictures)
 

@@ -1,6 +1,9 @@
 """The sizes of the pictures of a labelled data set, each read once from its header."""
 
-from striate.data.images import ImageFacts, inspect_image
+from collections import defaultdict
+from pathlib import PurePosixPath
+
+from striate.data.images import IMAGE_SUFFIXES, ImageFacts, inspect_image
 from striate.data.label_files import LabelFiles
 from striate.errors import InputError
 
@@ -12,6 +15,7 @@ class PictureSizes:
         self.files = files
         self._known: dict[str, ImageFacts | None] = {}
         self._faults: dict[str, str] = {}
+        self._by_stem: defaultdict[str, list[str]] = defaultdict(list)  # once a picture is missed
 
     def __call__(self, path: str) -> tuple[int, int] | None:
         """(Width, height) of a picture, upright, in pixels; None if it is not there or cannot be read."""
@@ -36,7 +40,7 @@ class PictureSizes:
 
     def _read(self, path: str) -> ImageFacts | None:
         if path not in self.files:
-            self._faults[path] = "there is no such file"
+            self._faults[path] = f"there is no such file{self._of_same_name(path)}"
             return None
         folder = self.files.folder
         source = folder / path if folder else self.files.read(path)
@@ -45,3 +49,12 @@ class PictureSizes:
         except InputError as error:
             self._faults[path] = error.what
             return None
+
+    def _of_same_name(self, path: str) -> str:
+        """What to say of the one picture that has the same name but for its suffix; "" if there is none."""
+        if not self._by_stem:
+            for own in self.files.paths:
+                if PurePosixPath(own).suffix.lower() in IMAGE_SUFFIXES:
+                    self._by_stem[PurePosixPath(own).stem].append(own)
+        found = self._by_stem.get(PurePosixPath(path).stem, [])
+        return f" (there is {found[0]})" if len(found) == 1 else ""

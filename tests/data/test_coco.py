@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 from striate.data.annotations import RunLengths
 from striate.data.formats import coco
 from striate.data.label_files import LabelFiles
+from striate.data.load import load_data
 from striate.errors import InputError
 from striate.ops.masks import runs_to_mask
 
@@ -128,6 +129,107 @@ def test_one_file_can_be_named_whatever_its_name(tmp_path):
     assert len(found.pictures[0].annotations) == 1
 
 
+@pytest.mark.parametrize("crowd", [None, 0, 0.0, "0", "0.0", False, "false", "False", ""])
+def test_what_is_no_crowd_may_be_written_in_any_way(tmp_path, crowd):
+    found = read_one(tmp_path, {"bbox": [1, 2, 3, 4], "iscrowd": crowd})
+    assert [annotation.crowd for annotation in found.pictures[0].annotations] == [False]
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize("crowd", [1, 1.0, "1", True, "true", "1.0"])
+def test_so_may_a_crowd(tmp_path, crowd):
+    found = read_one(tmp_path, {"bbox": [1, 2, 3, 4], "iscrowd": crowd})
+    assert [annotation.crowd for annotation in found.pictures[0].annotations] == [True]
+
+
+@pytest.mark.parametrize("of_picture", [7, 7.0, "7"])
+@pytest.mark.parametrize("of_class", [18, 18.0, "18"])
+def test_ids_and_numbers_are_the_same_however_they_are_written(tmp_path, of_picture, of_class):
+    images = [{"id": of_picture, "file_name": "a.png", "width": "40", "height": 30.0}]
+    categories = [{"id": of_class, "name": "dog"}, {"id": 0, "name": 5}]
+    written = [{"image_id": i, "category_id": c} for i in (7, 7.0, "7") for c in (18, 18.0, "18")]
+    objects = [entry | {"bbox": ["1", 2, " 3.5", "4"]} for entry in written]
+    found = read_one(tmp_path, *objects, images=images, categories=categories)
+    (one,) = found.pictures
+    assert found.problems == ()
+    assert (one.width, one.height) == (40, 30)
+    assert [(a.label, a.box_xyxy) for a in one.annotations] == [("dog", (1, 2, 4.5, 6))] * 9
+    assert found.classes == ("5", "dog")
+
+
+def test_ids_of_text_stay_apart_where_they_are_names(tmp_path):
+    images = [{"id": name, "file_name": f"{name}.png"} for name in ("007", "7")]
+    documents = {"annotations.json": document([{"bbox": [1, 2, 3, 4], "image_id": 7}], images=images)}
+    found = read(tmp_path, documents, ("007.png", "7.png"))
+    assert {p.path: len(p.annotations) for p in found.pictures} == {"007.png": 0, "7.png": 1}
+
+
+def test_an_outline_may_be_a_plain_list_and_an_empty_one_is_none(tmp_path):
+    segmentations = [[1, 2, 9, 3, 5, 8.5], ["1", "2", "9", "3", "5", "8.5"], [[]], []]
+    found = read_one(tmp_path, *({"bbox": [1, 2, 8, 6.5], "segmentation": s} for s in segmentations))
+    triangle = (1, 2, 9, 3, 5, 8.5)
+    assert [a.polygons for a in found.pictures[0].annotations] == [(triangle,), (triangle,), (), ()]
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("deep\\a b.png", "deep/a b.png"),
+        ("deep/a%20b.png", "deep/a b.png"),
+        ("data/set/deep/a b.png", "deep/a b.png"),
+        (None, "deep/a b.png"),
+    ],
+)
+def test_pictures_are_found_by_name_or_address(tmp_path, name, path):
+    image = {"id": 7, "file_name": name, "coco_url": "http://host/deep/a%20b.png"}
+    documents = {"annotations.json": document([{"bbox": [1, 2, 3, 4]}], images=[image])}
+    found = read(tmp_path, documents, [path])
+    assert [(p.path, len(p.annotations)) for p in found.pictures] == [(path, 1)]
+
+
+def test_pictures_of_another_suffix_are_named_and_not_taken(tmp_path):
+    documents = {"annotations.json": document([{"bbox": [1, 2, 3, 4]}])}
+    write_files(tmp_path, {"annotations.json": json.dumps(documents["annotations.json"]).encode()})
+    write_files(tmp_path, {"images/a.jpg": PNG})
+    with pytest.raises(InputError, match=r"a\.png: there is no such file \(there is images/a\.jpg\)"):
+        load_data(tmp_path)
+
+
+def test_pictures_that_may_lack_objects_are_no_negatives(tmp_path):
+    """An annotation of no picture may be that of any picture without objects."""
+    images = [{"id": k, "file_name": f"{k}.png"} for k in (7, 8, 9)]
+    objects = [{"bbox": [1, 2, 3, 4]}, {"bbox": [1, 2, 3, 4], "image_id": 10}]
+    pictures = ["7.png", "8.png", "9.png"]
+    found = read(tmp_path / "a", {"annotations.json": document(objects, images=images)}, pictures)
+    assert set(found.unread) == {"8.png", "9.png"}
+    dataset = load_data(tmp_path / "a")
+    assert [fault.name for fault in dataset.faults] == ["8.png", "9.png"]
+    assert sum(map(len, dataset.splits.values())) == 1
+    clean = read(tmp_path / "b", {"annotations.json": document(objects[:1], images=images)}, pictures)
+    assert clean.unread == {}
+    assert len(clean.pictures) == 3
+
+
+def test_pictures_of_a_file_without_annotations_are_unlabelled(tmp_path):
+    test = {key: value for key, value in document().items() if key != "annotations"}
+    documents = {"instances_test.json": test, "instances_train.json": document([{"bbox": [1, 2, 3, 4]}])}
+    found = read(tmp_path, documents, ("train/a.png", "test/a.png"))
+    assert [picture.path for picture in found.pictures] == ["train/a.png"]
+    assert any("1 pictures count as unlabelled" in problem.what for problem in found.problems)
+    with pytest.raises(InputError, match="no COCO file has annotations"):
+        read(tmp_path / "alone", {"instances_test.json": test})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_any_encoding_of_unicode_is_recognized_and_read(tmp_path, encoding):
+    categories = [{"id": 18, "name": "été"}]
+    text = json.dumps(document([{"bbox": [1, 2, 3, 4]}], categories=categories), ensure_ascii=False)
+    write_files(tmp_path, {"annotations.json": text.encode(encoding), "a.png": PNG})
+    dataset = load_data(tmp_path)
+    assert (dataset.format, dataset.classes) == ("coco", ("été",))
+
+
 # --- faults --------------------------------------------------------------------------------------------
 
 
@@ -135,7 +237,8 @@ def test_one_file_can_be_named_whatever_its_name(tmp_path):
     ("fault", "message"),
     [
         ({"bbox": [1, 2, 3]}, "the bbox is not"),
-        ({"bbox": [1, 2, "3", 4]}, "the bbox is not"),
+        ({"bbox": [1, 2, "3 px", 4]}, "the bbox is not"),
+        ({"bbox": None, "segmentation": {"size": [30, 40], "counts": [1200]}}, "the mask has no pixels"),
         ({"bbox": None}, "the bbox is not"),
         ({"category_id": 1}, "'1' is that of no category"),
         ({"category_id": None}, "is that of no category"),
@@ -151,13 +254,15 @@ def test_an_object_that_cannot_be_used_is_a_problem_with_its_entry(tmp_path, fau
     [problem] = found.problems
     assert message in problem.what
     assert (problem.place, problem.left_out) == ("annotations.json, annotations[1]", 1)
+    assert problem.picture == ("" if "image_id" in fault else "a.png")
 
 
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
         ([[1, 2, 3, 4, 5]], "5 numbers"),
-        ([1, 2, 3, 4, 5, 6], "no list of numbers"),
+        ([1, 2, 3, 4, 5], "5 numbers"),
+        ([[1, 2, 3, 4, "x", 6]], "no list of numbers"),
         ("text", "neither outlines nor runs"),
         ({"size": [30, 40], "counts": [1, 2]}, "the runs of a mask have 3 pixels"),
         ({"size": [30, 40], "counts": "~"}, "compressed run lengths"),

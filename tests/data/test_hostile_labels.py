@@ -64,12 +64,21 @@ def mutate(content, rng):
     return content
 
 
+def as_text(path):
+    """The text of a file; None if it is none, and its picture is left out."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+
+
 def objects_in(name, folder):
     """How many objects plain readers see: entries, lines, or rows with something of a box or a class."""
     if name == "coco":
-        return sum(len(json.loads(path.read_bytes())["annotations"]) for path in folder.rglob("*.json"))
+        documents = [json.loads(path.read_bytes()) for path in folder.rglob("*.json")]
+        return sum(len(document.get("annotations", ())) for document in documents)
     if name == "yolo":
-        texts = [path.read_bytes().decode("utf-8-sig") for path in folder.rglob("*.txt")]
+        texts = [text for path in folder.rglob("*.txt") if (text := as_text(path)) is not None]
         return sum(bool(line.strip()) for text in texts for line in re.split(r"[\r\n]", text))
     with (folder / "annotations.csv").open(newline="", encoding="utf-8-sig") as file:
         head, *rows = [row for row in csv.reader(file) if row]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from striate.data.annotations import RunLengths
 from striate.data.images import decode_image
-from striate.data.label_checks import check, fix, require_trainable, with_sizes
+from striate.data.label_checks import check, cut_at_edges, fix, require_trainable, with_sizes
 from striate.data.outlines import turn_upright
 from striate.errors import InputError
 from striate.ops.masks import mask_to_runs, runs_to_mask
@@ -45,7 +45,7 @@ def test_good_labels_have_no_problems_and_stay_as_they_are():
     ("corners", "fault", "mend", "after"),
     [
         ((-5, -1, 250, 100), "reaches beyond the picture of 200 x 100", "cut at the edge", (0, 0, 200, 100)),
-        ((10, 10, 200.02, 50), "reaches beyond", "cut at the edge", (10, 10, 200, 50)),
+        ((10, 10, 200.21, 50), "reaches beyond", "cut at the edge", (10, 10, 200, 50)),
         ((10, 10, 200.005, 50), None, None, (10, 10, 200.005, 50)),
         ((30, 40, 10, 20), "wrong order", "swapped", (10, 20, 30, 40)),
         ((30, 20, 10, 40), "wrong order", "swapped", (10, 20, 30, 40)),
@@ -67,6 +67,21 @@ def test_boxes_are_named_and_mended(corners, fault, mend, after):
     assert mend in problems[0].mend
     assert problems[0].place == wrong.place
     assert all(problem.blocks_training for problem in problems)
+
+
+def test_boxes_beyond_by_rounding_are_cut_told_once_and_trained_on():
+    """A thousandth of the side: 0.2 pixels of 200, 0.1 of 100."""
+    hair = [box("dog", -0.19, 0.0, 9.0, 9.0), box("dog", 10.0, 10.0, 200.2, 100.09)]
+    labels = a_set(picture("a.png", *hair, GOOD))
+    (problem,) = require_trainable(labels, sizes, "folder")
+    assert problem.place == hair[0].place
+    assert "thousandth" in problem.what
+    assert problem.what.endswith(": 2")
+    expected = [(0, 0, 9, 9), (10, 10, 200, 100), GOOD.box_xyxy]
+    for after in (fix(labels, sizes), cut_at_edges(labels, sizes)):
+        assert [a.box_xyxy for a in after.pictures[0].annotations] == expected
+    with pytest.raises(InputError, match="reaches beyond the picture"):
+        require_trainable(a_set(picture("a.png", box("dog", 0.0, 0.0, 9.0, 100.11))), sizes, "folder")
 
 
 def test_what_fix_leaves_has_nothing_more_to_mend():

@@ -29,7 +29,7 @@ _RECOGNIZERS: dict[str, Callable[[LabelFiles], bool]] = {
 
 def recognizers() -> tuple[Callable[[LabelFiles], bool], ...]:
     """Whether files are labels of a format, for each format."""
-    return tuple(_RECOGNIZERS.values())
+    return (*_RECOGNIZERS.values(), yolo.lacks_names)
 
 
 def format_of(files: LabelFiles) -> str:
@@ -40,6 +40,8 @@ def format_of(files: LabelFiles) -> str:
     """
     found = [name for name, recognizes in _RECOGNIZERS.items() if recognizes(files)]
     where = files.place(files.file) if files.file else files.root
+    if not found and yolo.lacks_names(files):
+        return "yolo"  # whose reader says what is missing
     if not found:
         raise InputError(
             "there are no labels in a format that is known", where, f"one of {', '.join(READERS)}"

@@ -22,7 +22,7 @@ from striate.data.dataset import (
     dominant_labels,
 )
 from striate.data.formats.annotations import READERS, format_of, recognizers
-from striate.data.label_checks import require_trainable
+from striate.data.label_checks import cut_at_edges, require_trainable
 from striate.data.label_files import LabelFiles
 from striate.data.label_pictures import nothing_left
 from striate.data.picture_sizes import PictureSizes
@@ -70,6 +70,7 @@ def as_dataset(annotations: AnnotationSet, sizes: PictureSizes, source: str, nam
     faults = [Fault(path, f"{problem.place}: {problem.what}") for path, problem in unread.items()]
     annotations = annotations.without(unread)
     problems = require_trainable(annotations, sizes, source, sizes.orientation)
+    annotations = cut_at_edges(annotations, sizes)
     faults += [
         Fault(picture.path, sizes.fault(picture.path))
         for picture in annotations.pictures

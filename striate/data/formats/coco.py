@@ -11,6 +11,10 @@
 - Classes are the categories by name, in the order of their ids, which may have gaps.
 - ``instances_*.json``, ``annotations.json`` and ``_annotations.coco.json`` are read where there are any, else
   every JSON file of this form. The split is the one that the file's name or folder names.
+- Ids and numbers may be written as 3, 3.0 or "3"; "iscrowd" is also true or false, and null says nothing.
+- A picture of which an annotation cannot be used is left out, since its object would count as background.
+  So are pictures without objects in a file with annotations of no picture, and all pictures of a file that
+  has no annotations, as those of test pictures have none.
 - What else an annotation says becomes attributes: area, the supercategory of its category, other keys, and
   those in "attributes", as CVAT writes them. Ids only join the lists, and are numbered anew when written.
   "info" and "licenses" describe the file and are not read.
@@ -18,26 +22,25 @@
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from striate.data.annotations import (
     AnnotatedPicture,
     Annotation,
     AnnotationSet,
-    Box,
     Problem,
-    RunLengths,
     quoted,
 )
+from striate.data.formats.coco_shapes import box_of, segmentation_of
 from striate.data.formats.image_folder import natural_order
 from striate.data.images import MAX_PIXELS
-from striate.data.json_reading import is_number, parse_json
+from striate.data.json_reading import as_number, as_whole, is_number, parse_json
 from striate.data.label_files import LabelFiles
-from striate.data.label_pictures import PictureFinder, annotation_set, split_of
+from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
 from striate.errors import InputError, one_line
-from striate.ops.masks import decompress_runs, masks_to_boxes, runs_to_mask
 from striate.text_files import as_utf8
 
 PICTURE_KEYS = frozenset({"id", "file_name", "width", "height", "attributes"})
@@ -49,6 +52,8 @@ _FILE_KEYS = frozenset({"images", "annotations", "categories", "info", "licenses
 _CATEGORY_KEYS = frozenset({"id", "name", "supercategory"})
 _NAMED = re.compile(r"instances_.*\.json|annotations\.json|_annotations\.coco\.json")
 _OWN = re.compile(r"instances_.*\.json|_annotations\.coco\.json")  # names that no other format has
+
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")  # "007" is no number, but a name
 
 Id = int | str
 
@@ -62,6 +67,9 @@ class _File:
     split: str | None
     problems: list[Problem] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)  # keys whose values are no attributes
+
+    def tell(self, entry: str, what: str, left_out: int = 0, picture: str = "") -> None:
+        self.problems.append(Problem(f"{self.path}, {entry}", what, left_out=left_out, picture=picture))
 
     def refuse(self, entry: str, what: str) -> InputError:
         return InputError(what, f"{self.place}, {entry}", "mend the entry, or export the labels again")
@@ -97,17 +105,21 @@ def read(files: LabelFiles) -> AnnotationSet:
     classes: list[str] = []
     for path in paths:
         file = _File(path, files.place(path), split_of(_without_year(path)))
-        document = parse_json(files.read(path), file.place)
-        lists = _lists(document, file)
+        lists = _lists(parse_json(files.read(path), file.place), file)
         categories = _categories(lists["categories"], file)
         classes += [category.label for category in categories.values()]
-        objects = _objects(lists["annotations"], categories, file)
-        pictures += _pictures(lists["images"], objects, finder, file)
+        own = _pictures(lists["images"], finder, file)
+        if lists["annotations"] is not None:
+            pictures += _with_objects(own, _objects(lists["annotations"], categories, own, file), file)
         problems += file.problems
         problems += [
             Problem(path, f"{key} of {count:,} entries is no string, number or boolean, and is not kept")
             for key, count in sorted(file.unread.items())
         ]
+    if not pictures:
+        raise nothing_left(
+            "no COCO file has annotations of pictures", files.root, problems, "export them again"
+        )
     return annotation_set(pictures, problems, classes, finder)
 
 
@@ -137,14 +149,18 @@ def _without_year(path: str) -> str:
     return re.sub(r"(?<=[a-z])\d+", "", path)  # train2017 is train
 
 
-def _lists(document: Any, file: _File) -> dict[str, list[Any]]:
-    """The three lists of a file."""
-    lists = {}
+def _lists(document: Any, file: _File) -> dict[str, Any]:
+    """The three lists of a file; None in place of annotations where there are none, as of test pictures."""
+    lists: dict[str, Any] = {}
     for key in ("images", "categories", "annotations"):
         value = document.get(key) if isinstance(document, dict) else None
-        if not isinstance(value, list):
+        if not isinstance(value, list) and not (value is None and key == "annotations" and lists["images"]):
             raise InputError(f'it has no list "{key}", as COCO files have', file.place, "export it again")
         lists[key] = value
+    if lists["annotations"] is None:
+        count = f"{len(lists['images']):,}"
+        what = f'it has no "annotations"; its {count} pictures count as unlabelled and are left out'
+        file.problems.append(Problem(file.path, what))
     file.problems += [
         Problem(file.path, f"{quoted(key)} is not kept") for key in document if key not in _FILE_KEYS
     ]
@@ -156,6 +172,7 @@ def _categories(entries: list[Any], file: _File) -> dict[Id, _Category]:
     categories: dict[Id, _Category] = {}
     for k, entry in enumerate(entries):
         number, name = _id(entry, "id"), entry.get("name") if isinstance(entry, dict) else None
+        name = str(name) if is_number(name) else name
         if number is None or not isinstance(name, str) or not name or name != one_line(name):
             raise file.refuse(f"categories[{k}]", "the category has no id, or no name that is readable text")
         if number in categories:
@@ -170,20 +187,42 @@ def _categories(entries: list[Any], file: _File) -> dict[Id, _Category]:
 
 
 def _objects(
-    entries: list[Any], categories: dict[Id, _Category], file: _File
-) -> dict[Id, list[tuple[int, Annotation]]]:
-    """Places in the list, and annotations, by picture id."""
-    objects: defaultdict[Id, list[tuple[int, Annotation]]] = defaultdict(list)
+    entries: list[Any],
+    categories: dict[Id, _Category],
+    pictures: dict[Id, AnnotatedPicture | None],
+    file: _File,
+) -> dict[Id, list[Annotation]]:
+    """The annotations by picture id.
+
+    Problems name the pictures that may lack objects: where an annotation is that of no picture, all those
+    without any.
+    """
+    objects: defaultdict[Id, list[Annotation]] = defaultdict(list)
+    stray = ""  # the first annotation of no picture
     for k, entry in enumerate(entries):
-        place = f"{file.path}, annotations[{k}]"
-        picture = _id(entry, "image_id")
+        where = f"annotations[{k}]"
+        number = _id(entry, "image_id")
+        picture = pictures.get(number) if number is not None else None
         try:
-            if picture is None:
-                raise ValueError("the annotation has no image_id")
-            objects[picture].append((k, _annotation(entry, place, categories, file)))
+            if number is None or number not in pictures:
+                stray = stray or where
+                raise ValueError(_no_picture(entry))
+            objects[number].append(_annotation(entry, f"{file.path}, {where}", categories, file))
         except ValueError as error:
-            file.problems.append(Problem(place, f"{error}; the object is left out", left_out=1))
+            file.tell(where, f"{error}; the object is left out", 1, picture.path if picture else "")
+    if stray:
+        empty = [picture for number, picture in pictures.items() if picture and number not in objects]
+        for picture in empty:
+            file.tell(
+                stray, f"it is that of no picture, and may be that of {quoted(picture.path)}", 0, picture.path
+            )
     return objects
+
+
+def _no_picture(entry: Any) -> str:
+    if _id(entry, "image_id") is None:
+        return "the annotation has no image_id"
+    return f"the image_id {quoted(entry['image_id'])} is that of no picture"
 
 
 def _annotation(
@@ -193,13 +232,14 @@ def _annotation(
     number = _id(entry, "category_id")
     if number is None or number not in categories:
         raise ValueError(f"the category_id {quoted(entry.get('category_id'))} is that of no category")
-    crowd = _flag(entry.get("iscrowd", False))
+    said = entry.get("iscrowd")
+    crowd = False if said in (None, "") else _flag(said)
     if crowd is None:
         raise ValueError(f"iscrowd is {quoted(entry['iscrowd'])}, neither 0 nor 1")
     polygons: tuple[tuple[float, ...], ...] = ()
     mask = None
     try:
-        polygons, mask = _segmentation(entry.get("segmentation"))
+        polygons, mask = segmentation_of(entry.get("segmentation"))
     except ValueError as error:
         file.problems.append(Problem(place, f"{error}; the segmentation is left out"))
     category = categories[number]
@@ -210,7 +250,7 @@ def _annotation(
     known = {name: value for name, value in flags.items() if value is not None}
     return Annotation(
         label=category.label,
-        box_xyxy=_box(entry.get("bbox"), polygons, mask),
+        box_xyxy=box_of(entry.get("bbox"), polygons, mask),
         place=place,
         crowd=crowd,
         polygons=polygons,
@@ -220,89 +260,52 @@ def _annotation(
     )
 
 
-def _box(value: Any, polygons: tuple[tuple[float, ...], ...], mask: RunLengths | None) -> Box:
-    """The box, or that around the segmentation where there is none."""
-    if value in (None, []) and polygons:
-        x, y = ([v for polygon in polygons for v in polygon[k::2]] for k in (0, 1))
-        return min(x), min(y), max(x), max(y)
-    if value in (None, []) and mask is not None:
-        pixels = runs_to_mask(mask.counts, mask.height, mask.width)
-        x1, y1, x2, y2 = masks_to_boxes(pixels[None])[0].tolist()
-        return x1, y1, x2, y2
-    if not (isinstance(value, list) and len(value) == 4 and all(map(is_number, value))):
-        raise ValueError("the bbox is not x, y, width and height")
-    left, top, width, height = map(float, value)
-    return (
-        left,
-        top,
-        round(left + width, 6),
-        round(top + height, 6),
-    )  # sums of decimal fractions are not exact
-
-
-def _segmentation(value: Any) -> tuple[tuple[tuple[float, ...], ...], RunLengths | None]:
-    """Outlines, or a mask. Raises ValueError if it is neither."""
-    if value is None:
-        return (), None
-    if isinstance(value, dict):
-        return (), _runs(value)
-    if not isinstance(value, list):
-        raise ValueError("the segmentation is neither outlines nor runs")
-    for outline in value:
-        if not (isinstance(outline, list) and all(map(is_number, outline))):
-            raise ValueError("an outline is no list of numbers")
-        if len(outline) % 2 or len(outline) < 6:
-            raise ValueError(f"an outline has {len(outline)} numbers, not three or more pairs")
-    return tuple(tuple(map(float, outline)) for outline in value), None
-
-
-def _runs(value: dict[str, Any]) -> RunLengths:
-    size, counts = value.get("size"), value.get("counts")
-    if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int and n > 0 for n in size)):
-        raise ValueError("the size of a mask is not height and width")
-    height, width = size
-    if height * width > MAX_PIXELS:
-        raise ValueError(f"a mask has more than {MAX_PIXELS:,} pixels")
-    if isinstance(counts, str):
-        lengths = decompress_runs(counts)
-    elif isinstance(counts, list) and all(type(n) is int and n >= 0 for n in counts):
-        lengths = tuple(counts)
-    else:
-        raise ValueError("the counts of a mask are neither lengths nor text")
-    if sum(lengths) != height * width:
-        raise ValueError(f"the runs of a mask have {sum(lengths):,} pixels, its size {height * width:,}")
-    return RunLengths(height, width, lengths)
-
-
-def _pictures(
-    entries: list[Any], objects: dict[Id, list[tuple[int, Annotation]]], finder: PictureFinder, file: _File
-) -> list[AnnotatedPicture]:
-    """The pictures of a file with their annotations; problems for annotations of no picture."""
+def _pictures(entries: list[Any], finder: PictureFinder, file: _File) -> dict[Id, AnnotatedPicture | None]:
+    """The pictures of a file by id, without their objects; None for one whose name cannot be used."""
     home = _picture_folder(finder, file)
-    ids: set[Id] = set()
-    pictures = []
+    pictures: dict[Id, AnnotatedPicture | None] = {}
     for k, entry in enumerate(entries):
-        place = f"{file.path}, images[{k}]"
-        number = _id(entry, "id")
-        if number is None or not isinstance(entry.get("file_name"), str):
+        number, name = _id(entry, "id"), _file_name(entry)
+        if number is None or name is None:
             raise file.refuse(f"images[{k}]", "the picture has no id or no file_name")
-        if number in ids:
+        if number in pictures:
             raise file.refuse(f"images[{k}]", f"the picture id {quoted(number)} is there twice")
-        ids.add(number)
-        path, fault = finder.find(entry["file_name"], home)
-        found = tuple(annotation for _, annotation in objects.get(number, ()))
+        path, fault = finder.find(name, home)
+        if "%" in name and path not in finder:
+            decoded, other = finder.find(unquote(name), home)
+            path, fault = (decoded, other) if decoded in finder else (path, fault)
         if fault:
-            file.problems.append(Problem(place, fault, left_out=0 if path else len(found)))
+            file.tell(f"images[{k}]", fault)
+        pictures[number] = None
         if path:
+            place = f"{file.path}, images[{k}]"
             width, height = (_side(entry, key, place, file) for key in ("width", "height"))
             attributes = _attributes(entry, PICTURE_KEYS, place, file)
-            pictures.append(AnnotatedPicture(path, found, place, width, height, file.split, attributes))
-    for number in objects.keys() - ids:
-        what = f"the image_id {quoted(number)} is that of no picture; the object is left out"
-        file.problems += [
-            Problem(f"{file.path}, annotations[{k}]", what, left_out=1) for k, _ in objects[number]
-        ]
+            pictures[number] = AnnotatedPicture(path, (), place, width, height, file.split, attributes)
     return pictures
+
+
+def _file_name(entry: Any) -> str | None:
+    """What an entry calls its picture, by name or else by address; None if it does not."""
+    name = entry.get("file_name") if isinstance(entry, dict) else None
+    if name is None and isinstance(entry, dict) and isinstance(address := entry.get("coco_url"), str):
+        return unquote(address.rpartition("/")[2])
+    return name if isinstance(name, str) else None
+
+
+def _with_objects(
+    pictures: dict[Id, AnnotatedPicture | None], objects: dict[Id, list[Annotation]], file: _File
+) -> list[AnnotatedPicture]:
+    """The pictures of a file with their annotations; a problem for annotations of those without a name."""
+    found = []
+    for k, (number, picture) in enumerate(pictures.items()):
+        own = tuple(objects.get(number, ()))
+        if picture:
+            found.append(replace(picture, annotations=own))
+        elif own:
+            what = f"the picture has no usable name; its {len(own):,} objects are left out"
+            file.tell(f"images[{k}]", what, len(own))
+    return found
 
 
 def _picture_folder(finder: PictureFinder, file: _File) -> str:
@@ -320,8 +323,9 @@ def _picture_folder(finder: PictureFinder, file: _File) -> str:
 
 def _side(entry: dict[str, Any], key: str, place: str, file: _File) -> int | None:
     value = entry.get(key)
-    if value is None or (type(value) is int and 0 < value <= MAX_PIXELS):
-        return value
+    side = as_whole(value)
+    if value is None or (side is not None and 0 < side <= MAX_PIXELS):
+        return side
     file.problems.append(Problem(place, f"the {key} {quoted(value)} is no number of pixels"))
     return None
 
@@ -344,9 +348,17 @@ def _attributes(entry: dict[str, Any], known: frozenset[str], place: str, file: 
 
 
 def _flag(value: Any) -> bool | None:
-    return bool(value) if value in (0, 1) and isinstance(value, int) else None
+    """Whether a flag is set; None if it is neither 0 nor 1, true nor false, however written."""
+    if isinstance(value, str):
+        value = {"true": 1, "false": 0}.get(value.strip().lower(), as_number(value))
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
 
 
 def _id(entry: Any, key: str) -> Id | None:
+    """An id, the same for 3, 3.0 and "3"; None if there is none."""
     value = entry.get(key) if isinstance(entry, dict) else None
-    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+    if type(value) is int:
+        return value
+    if isinstance(value, str):
+        return int(value) if _WHOLE.fullmatch(value) else value
+    return int(value) if isinstance(value, float) and value % 1 == 0 else None

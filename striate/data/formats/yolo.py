@@ -8,33 +8,44 @@
     1 0.1 0.1 0.3 0.1 0.3 0.4        class, then the corners of an outline
 
 - Class names come from a .yaml file with ``names`` (a list, or names by id), from ``obj.names`` beside
-  Darknet's ``obj.data``, or from LabelImg's ``classes.txt``.
+  Darknet's ``obj.data``, or from LabelImg's ``classes.txt``. A line may have the name in place of the id.
 - ``train``, ``val`` and ``test`` name folders, lists of pictures, or several of them; without them folders
   that are named as splits give the splits. Where a folder is not where the file says, the folder of the
   same name inside the data is meant: files from elsewhere often hold paths of another machine.
-- A picture whose label file is empty or absent has no objects.
+- A picture whose label file is empty or absent has no objects, unless label files are left that are those of
+  no picture and may be its own.
+- Confidences and tracks behind a box become attributes; points of poses are left aside.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Box, Problem, quoted
-from striate.data.formats.yolo_files import DataFile, find_data_file, lines_of, read_data_file
+from striate.data.formats.yolo_files import DataFile, find_data_file, lines_of, read_data_file, unnamed
+from striate.data.formats.yolo_lines import BOX, Family, Layout, Line, parse_line
+from striate.data.formats.yolo_places import label_files, unnamed_labels, unused, without_labels
 from striate.data.label_files import LabelFiles
-from striate.data.label_pictures import PictureFinder, annotation_set, split_of
+from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
 from striate.data.picture_sizes import PictureSizes
 from striate.data.xml_reading import number
 from striate.errors import InputError
+from striate.text_files import composed
 
-_BOX = 5  # values in a line: class, centre x, centre y, width, height
-_OUTLINE = 7  # at least: class and three corners
-_LABEL_FOLDER = "labels"
+_LEAST, _MOST = (
+    -1.0,
+    2.0,
+)  # between these a number may be a fraction, of a box that reaches beyond the picture
 
 
 def recognizes(files: LabelFiles) -> bool:
     """Whether there is a file with class names, as YOLO's data have, and a label file or folder."""
     return find_data_file(files) is not None
+
+
+def lacks_names(files: LabelFiles) -> bool:
+    """Whether there are label files as YOLO has them, and no file with class names."""
+    return find_data_file(files) is None and unnamed_labels(files) is not None
 
 
 def read(files: LabelFiles) -> AnnotationSet:
@@ -44,19 +55,29 @@ def read(files: LabelFiles) -> AnnotationSet:
         Labels in pixels. Lines and files that cannot be used are problems, each with its place.
 
     Raises:
-        InputError: no class names, or files of names or lists that are not what they must be.
+        InputError: no class names, no picture that can be read, or files of names or lists that are not what
+            they must be.
     """
     path = find_data_file(files)
     if path is None:
-        raise InputError("there is no file with class names", files.root, "add data.yaml with names")
+        raise unnamed(files, unnamed_labels(files))
     data = read_data_file(files, path)
     reader = _Reader(files, data)
-    pictures = [reader.picture(picture, split) for picture, split in reader.splits()]
-    reader.report_unused_labels()
-    found = [picture for picture in pictures if picture]
-    if not found:
-        raise InputError("no picture that the labels are for can be read", files.place(path), "add them")
-    return annotation_set(found, reader.problems, tuple(data.names.values()))
+    pictures = reader.pictures()
+    if not pictures and not any(problem.picture for problem in reader.problems):
+        what = "no picture that the labels are for can be read"
+        raise nothing_left(what, files.place(path), reader.problems, "add the pictures, or mend the paths")
+    return annotation_set(pictures, reader.problems, tuple(data.names.values()))
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """A picture, its split, its label file if it has one, and the lines of that with their numbers."""
+
+    picture: str
+    split: str | None
+    file: str | None
+    lines: list[tuple[int, Line]]
 
 
 class _Reader:
@@ -68,9 +89,26 @@ class _Reader:
         self.finder = PictureFinder(files)
         self.sizes = PictureSizes(files)
         self.problems = list(data.problems)
-        self.used: set[str] = set()
+        self.names = {name: name for name in map(composed, data.names.values())}
+        self.named: list[str] = []  # places of lines that name their class
 
-    def splits(self) -> Iterable[tuple[str, str | None]]:
+    def pictures(self) -> list[AnnotatedPicture]:
+        """All pictures that can be read, with their labels."""
+        split_of_picture = dict(self._splits())
+        own = label_files(split_of_picture, self.files)
+        labelled = [
+            labels
+            for picture, split in split_of_picture.items()
+            if (labels := self._labels(picture, split, own.get(picture)))
+        ]
+        lines = (line for labels in labelled for _, line in labels.lines)
+        self.layout = Layout(lines, self.data.points)
+        found = [picture for labels in labelled if (picture := self._picture(labels))]
+        self._tell_of_lines(labelled)
+        self._tell_of_files(split_of_picture, own)
+        return found
+
+    def _splits(self) -> Iterable[tuple[str, str | None]]:
         """(Picture, split) as the file of names says, else all pictures and the splits of their folders."""
         if not self.data.splits:
             for path in self.finder.paths:
@@ -85,79 +123,127 @@ class _Reader:
         yield from split_of_picture.items()
         for (first, split), count in again.items():
             what = f"{count:,} pictures of {split} are also in {first}, which counts"
-            self.problems.append(Problem(self.data.path, what))
+            self._problem(self.data.path, what)
         if rest := [path for path in self.finder.paths if path not in split_of_picture]:
             what = f"{len(rest):,} pictures are in no split and are left out; one is {quoted(rest[0])}"
-            self.problems.append(Problem(self.data.path, what))
+            self._problem(self.data.path, what)
 
-    def picture(self, path: str, split: str | None) -> AnnotatedPicture | None:
+    def _labels(self, picture: str, split: str | None, file: str | None) -> _Labels | None:
+        """The lines of a picture's label file; None if it is no text."""
+        try:
+            rows = lines_of(self.files, file) if file else []
+        except InputError as error:
+            self._problem(error.where.removeprefix(self.files.place("")), error.what, picture=picture)
+            return None
+        parsed = ((k, parse_line(row, self.names)) for k, row in enumerate(rows, start=1))
+        return _Labels(picture, split, file, [(k, line) for k, line in parsed if line])
+
+    def _picture(self, labels: _Labels) -> AnnotatedPicture | None:
         """A picture and its labels; None if its size cannot be known, or it is missing."""
-        label_path = next((p for p in label_paths(path) if p in self.files), None)
-        place = label_path or path
-        text = lines_of(self.files, label_path) if label_path else []
-        lines = [(k, line.split()) for k, line in enumerate(text, start=1) if line.strip()]
-        if label_path in self.used:
-            what = f"its objects are also those of {quoted(path)}, which has the same name"
-            self.problems.append(Problem(place, what))
-        elif label_path:
-            self.used.add(label_path)
+        path, place = labels.picture, labels.file or labels.picture
         size = self.sizes(path)
         if size is None:
             fault = f"the picture {quoted(path)} cannot be read: {self.sizes.fault(path)}"
-            what = f"{fault}; its {len(lines):,} objects are left out"
-            self.problems.append(Problem(place, what, left_out=len(lines)))
+            what = f"{fault}; its {len(labels.lines):,} objects are left out"
+            self._problem(place, what, left_out=len(labels.lines))
             return None
-        objects = [self._object(words, f"{place}, line {k}", size) for k, words in lines]
-        return AnnotatedPicture(path, tuple(o for o in objects if o), place, split=split)
+        objects = []
+        for k, line in labels.lines:
+            try:
+                objects.append(self._annotation(line, f"{place}, line {k}", size))
+            except ValueError as error:
+                what = f"{error}; the object is left out"
+                self._problem(f"{place}, line {k}", what, left_out=1, picture=path)
+        return AnnotatedPicture(path, tuple(objects), place, split=labels.split)
 
-    def report_unused_labels(self) -> None:
-        """Problems for label files that are those of no picture, or not of the one beside them."""
-        stems = {str(PurePosixPath(path).with_suffix("")) for path in self.finder.paths}
-        beside = {PurePosixPath(used).parent for used in self.used}
-        for path in self.files.paths:
-            own = PurePosixPath(path)
-            if path in self.used or path in self.data.files or own.suffix != ".txt":
-                continue
-            if own.parent in beside or _LABEL_FOLDER in own.parts[:-1] or str(own.with_suffix("")) in stems:
-                lines = [line.split() for line in lines_of(self.files, path)]
-                if count := sum(len(words) >= _BOX and number(words[0]) is not None for words in lines):
-                    what = f"the file is that of no picture; its {count:,} objects are left out"
-                    self.problems.append(Problem(path, what, left_out=count))
-
-    def _object(self, words: list[str], place: str, size: tuple[int, int]) -> Annotation | None:
-        try:
-            return self._annotation(words, place, size)
-        except ValueError as error:
-            self.problems.append(Problem(place, f"{error}; the object is left out", left_out=1))
-            return None
-
-    def _annotation(self, words: list[str], place: str, size: tuple[int, int]) -> Annotation:
-        values = [number(word) for word in words]
-        if None in values:
-            raise ValueError(f"{quoted(words[values.index(None)])} is no number")
-        label, *coordinates = (value for value in values if value is not None)
-        name = self.data.names.get(int(label)) if label % 1 == 0 else None
-        if name is None:
-            raise ValueError(f"there is no class {quoted(words[0])}: names has {len(self.data.names)}")
-        if len(words) == _BOX:
-            return Annotation(name, _box(coordinates, size), place)
-        if len(words) < _OUTLINE or len(words) % 2 == 0 or self.data.has_keypoints:
-            raise ValueError(f"the line has {len(words)} values: neither a box nor an outline")
-        outline = tuple(round(value * size[k % 2], 6) for k, value in enumerate(coordinates))
+    def _annotation(self, line: Line, place: str, size: tuple[int, int]) -> Annotation:
+        """An object. Raises ValueError if the line cannot be used."""
+        if line.fault:
+            raise ValueError(line.fault)
+        name = self._class_of(line, place)
+        values = line.values
+        if len(values) != BOX and (refusal := self.layout.refusal(line)):
+            raise ValueError(refusal)
+        is_outline = len(values) > BOX and self.layout.family is Family.OUTLINES
+        used = values if is_outline else values[:BOX]
+        for k, value in enumerate(used):
+            if not _LEAST < value < _MOST:
+                raise ValueError(f"{quoted(line.words[k])} is no fraction of the picture's side")
+        if not is_outline:
+            attributes = self.layout.attributes(line) if len(values) > BOX else {}
+            return Annotation(name, _box(values, size), place, attributes=attributes)
+        outline = tuple(round(value * size[k % 2], 6) for k, value in enumerate(values))
         x, y = outline[::2], outline[1::2]
         return Annotation(name, (min(x), min(y), max(x), max(y)), place, polygons=(outline,))
+
+    def _class_of(self, line: Line, place: str) -> str:
+        """The class name of a line. Raises ValueError if there is no such class."""
+        label = number(line.label)
+        if label is None:
+            self.named.append(place)
+            return self.names[line.label]
+        name = self.data.names.get(int(label)) if label % 1 == 0 else None
+        if name is None:
+            raise ValueError(f"there is no class {quoted(line.label)}: names has {len(self.data.names)}")
+        return name
+
+    def _tell_of_lines(self, labelled: list[_Labels]) -> None:
+        """Problems, one of each kind, for what is left aside of many lines."""
+        longer = [
+            f"{labels.file}, line {k}"
+            for labels in labelled
+            for k, line in labels.lines
+            if len(line.values) > BOX and not self.layout.refusal(line)
+        ]
+        if longer and self.layout.family is Family.POSES:
+            self._problem(longer[0], f"boxes with points of a pose, which are left aside: {len(longer):,}")
+        if longer and self.layout.family is Family.TRACKS:
+            what = f"boxes with a confidence or the number of a track, kept as attributes: {len(longer):,}"
+            self._problem(longer[0], what)
+        if self.named:
+            self._problem(
+                self.named[0], f"lines with the name of the class in place of its id: {len(self.named):,}"
+            )
+
+    def _tell_of_files(self, pictures: Iterable[str], own: dict[str, str]) -> None:
+        """Problems for label files that are those of several pictures, of none, or not of the one beside
+        them."""
+        first: dict[str, str] = {}
+        for picture, file in own.items():
+            if first.setdefault(file, picture) != picture:
+                what = f"its objects are also those of {quoted(picture)}, which has the same name"
+                self._problem(file, what)
+        orphans = unused(self.files, set(first), self.data.files, self.finder.paths)
+        for path, (count, fault) in orphans.items():
+            what = f"{fault or 'the file is that of no picture'}; its {count:,} objects are left out"
+            self._problem(path, what, left_out=count)
+        unlabelled = [path for path in pictures if path not in own and path in self.finder]
+        for picture, file in without_labels(unlabelled, orphans).items():
+            what = f"the file is that of no picture, and may be that of {quoted(picture)}, which has none"
+            self._problem(file, what, picture=picture)
+
+    def _problem(self, place: str, what: str, left_out: int = 0, picture: str = "") -> None:
+        self.problems.append(Problem(place, what, left_out=left_out, picture=picture))
 
     def _pictures_of(self, entry: str, split: str) -> list[str]:
         """The pictures of an entry of a split: of a folder, or of a list of pictures."""
         for candidate in self.data.places(entry):
-            if candidate in self.files:
-                return self._listed(candidate)
-            inner = [p for p in self.finder.paths if candidate in ("", ".") or p.startswith(f"{candidate}/")]
-            if inner:
+            if (listed := self.files.named(candidate)) is not None:
+                return self._listed(listed)
+            if inner := self._inside(candidate):
                 return inner
         what = f"there are no pictures in {quoted(entry)}, which it names as {split}"
         self.problems.append(Problem(self.data.path, what))
         return []
+
+    def _inside(self, folder: str) -> list[str]:
+        """The pictures in a folder, which may be written in another case; none if there is no such folder."""
+        if folder in ("", "."):
+            return self.finder.paths
+        start = f"{composed(folder)}/"
+        inner = [path for path in self.finder.paths if composed(path).startswith(start)]
+        start = start.casefold()
+        return inner or [path for path in self.finder.paths if composed(path).casefold().startswith(start)]
 
     def _listed(self, path: str) -> list[str]:
         """The pictures that a list names; those that are not there stay, to be told when they are read."""
@@ -168,7 +254,8 @@ class _Reader:
             if not (written := line.strip()):
                 continue
             place = f"{path}, line {k}"
-            found = next((p for p in self.data.places(written) if p in self.finder), None)
+            named = map(self.files.named, self.data.places(written))
+            found = next((path for path in named if path in self.finder), None)
             fault = ""
             if found is None:
                 found, fault = self.finder.find(written, path)
@@ -179,21 +266,8 @@ class _Reader:
         return pictures
 
 
-def label_paths(picture: str) -> list[str]:
-    """Where the labels of a picture may be: in "labels" instead of the last "images" of its path, beside it,
-    or in a folder "labels" beside its own folder or in it."""
-    own = PurePosixPath(picture).with_suffix(".txt")
-    folders = list(own.parts[:-1])
-    paths = []
-    if "images" in folders:
-        last = len(folders) - 1 - folders[::-1].index("images")
-        paths.append(PurePosixPath(*folders[:last], _LABEL_FOLDER, *folders[last + 1 :], own.name))
-    paths += [own, own.parent / _LABEL_FOLDER / own.name, own.parent.parent / _LABEL_FOLDER / own.name]
-    return list(dict.fromkeys(map(str, paths)))
-
-
-def _box(fractions: list[float], size: tuple[int, int]) -> Box:
-    x, y, box_width, box_height = fractions
+def _box(fractions: tuple[float, ...], size: tuple[int, int]) -> Box:
+    x, y, box_width, box_height = fractions[:BOX]
     width, height = size
     return (
         round((x - box_width / 2) * width, 6),

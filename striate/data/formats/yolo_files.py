@@ -1,7 +1,7 @@
 """The file that names the classes and splits of YOLO's data: data.yaml, Darknet's obj.data, classes.txt."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -16,9 +16,12 @@ from striate.text_files import as_utf8, decode_text
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _YAML_SUFFIXES = (".yaml", ".yml")
-_HAS_NAMES = re.compile(rb"(?m)(?:^|[{,])\s*[\"']?names[\"']?\s*:")
-_DARKNET = "obj.data"
+_HAS_NAMES = re.compile(rb"(?m)(?:^|[{,\r])\s*[\"']?names[\"']?\s*:")
+_HAS_SPLITS = re.compile(rb"(?m)(?:^|[{,\r])\s*[\"']?(?:nc|train|val)[\"']?\s*:")
+_DARKNET = ".data"
 _NAMES = "obj.names"
+_NAMES_LINE = re.compile(rb"(?m)^\s*names\s*=")
+_NAME_LISTS = (".names", ".labels")  # Darknet's, and those that Roboflow writes for it
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class DataFile:
         splits: for each split the folders and lists of pictures, as written; empty if it says nothing.
         base: the folder that they are relative to, as written.
         files: this and others that it is made of.
-        has_keypoints: the labels hold points of a pose, not outlines.
+        points: how many points each pose has, and how many values each point; None where there are no poses.
         problems: what is wrong with it.
     """
 
@@ -40,7 +43,7 @@ class DataFile:
     splits: dict[str, list[str]]
     base: str = ""
     files: frozenset[str] = frozenset()
-    has_keypoints: bool = False
+    points: tuple[int, int] | None = None
     problems: tuple[Problem, ...] = ()
 
     def places(self, entry: str) -> Iterator[str]:
@@ -64,13 +67,14 @@ def find_data_file(files: LabelFiles) -> str | None:
     """The file to begin with: the uppermost .yaml with names, else obj.data, obj.names or classes.txt."""
     candidates = [files.file] if files.file else sorted(files.paths, key=lambda path: (path.count("/"), path))
     for path in candidates:
-        if path.endswith(_YAML_SUFFIXES) and _HAS_NAMES.search(as_utf8(files.read(path))):
+        if path.lower().endswith(_YAML_SUFFIXES) and _HAS_NAMES.search(as_utf8(files.read(path))):
             return path
-    for name in (_DARKNET, _NAMES, CLASSES_FILE):
-        for path in candidates:
-            if PurePosixPath(path).name == name and (name != CLASSES_FILE or _has_labels(files, path)):
-                return path
-    return None
+    kinds: tuple[Callable[[str], bool], ...] = (
+        lambda path: _is_darknet(files, path),
+        lambda path: path.lower().endswith(_NAME_LISTS),
+        lambda path: _is_classes(path) and _has_labels(files, path),
+    )
+    return next((path for is_kind in kinds for path in candidates if is_kind(path)), None)
 
 
 def read_data_file(files: LabelFiles, path: str) -> DataFile:
@@ -79,13 +83,34 @@ def read_data_file(files: LabelFiles, path: str) -> DataFile:
     Raises:
         InputError: it is not what its name says, or names no classes or one class in two ways.
     """
-    name = PurePosixPath(path).name
-    if path.endswith(_YAML_SUFFIXES):
+    if path.lower().endswith(_YAML_SUFFIXES):
         return _read_yaml(files, path)
-    if name == _DARKNET:
+    if path.lower().endswith(_DARKNET):
         return _read_darknet(files, path)
     names = dict(enumerate(parse_class_names(files.read(path), files.place(path))))
     return DataFile(path, names, {}, files=frozenset([path]))
+
+
+def unnamed(files: LabelFiles, label_file: str | None) -> InputError:
+    """The error that no file names the classes.
+
+    Args:
+        label_file: one that looks like YOLO's; None where there is none.
+    """
+    mend = "add data.yaml with names: [first class, second class], or classes.txt with a name in each line"
+    bare = [
+        path
+        for path in files.paths
+        if path.lower().endswith(_YAML_SUFFIXES) and _HAS_SPLITS.search(as_utf8(files.read(path)))
+    ]
+    if bare:
+        return InputError(
+            "the file has no names", files.place(bare[0]), "add names: [first class, second class]"
+        )
+    if label_file is None:
+        return InputError("there is no file with class names", files.root, mend)
+    what = f"{label_file} looks like a label file of YOLO, but no file says the names of its classes"
+    return InputError(what, files.root, mend)
 
 
 def lines_of(files: LabelFiles, path: str) -> list[str]:
@@ -108,13 +133,22 @@ def _normal(path: PurePosixPath) -> str | None:
     return "/".join(parts)
 
 
+def _is_classes(path: str) -> bool:
+    return PurePosixPath(path).name.lower() in (CLASSES_FILE, "predefined_classes.txt")
+
+
+def _is_darknet(files: LabelFiles, path: str) -> bool:
+    """Whether this is Darknet's file of names and lists, whatever comes before ".data"."""
+    return path.lower().endswith(_DARKNET) and _NAMES_LINE.search(as_utf8(files.read(path))) is not None
+
+
 def _has_labels(files: LabelFiles, path: str) -> bool:
     """Whether other text files lie beside classes.txt, or in a folder of labels: IDX files have one too."""
     home = PurePosixPath(path).parent
     return any(
         other != path
-        and other.endswith(".txt")
-        and ("labels" in PurePosixPath(other).parts or PurePosixPath(other).parent == home)
+        and other.lower().endswith(".txt")
+        and ("labels" in other.lower().split("/") or PurePosixPath(other).parent == home)
         for other in files.paths
     )
 
@@ -141,14 +175,24 @@ def _read_yaml(files: LabelFiles, path: str) -> DataFile:
                 raise InputError(f"it names the split {split} twice", place, "keep one")
             splits[split] = found
     base = _scalar(entries["path"], place) if "path" in entries else ""
-    return DataFile(path, names, splits, base, frozenset([path]), "kpt_shape" in entries, problems)
+    points = _points(entries["kpt_shape"], place) if "kpt_shape" in entries else None
+    return DataFile(path, names, splits, base, frozenset([path]), points, problems)
+
+
+def _points(node: yaml.Node, place: str) -> tuple[int, int]:
+    """How many points a pose has, and how many values each of them."""
+    numbers = _texts(node, place)
+    if len(numbers) != 2 or not all(re.fullmatch(r"[0-9]{1,4}", text) for text in numbers):
+        raise InputError("kpt_shape is not two numbers", _at(node, place), "write it as kpt_shape: [17, 3]")
+    return int(numbers[0]), int(numbers[1])
 
 
 def _compose(files: LabelFiles, path: str) -> yaml.Node | None:
     """The nodes of a YAML file: texts stay texts, so that a class may be named "no"."""
     place = files.place(path)
     try:
-        return yaml.compose(decode_text(files.read(path), place), Loader=yaml.SafeLoader)
+        text = decode_text(files.read(path), place).expandtabs(4)  # which YAML has not between words
+        return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"the file is no YAML: {error.problem}", f"{place}{line}", "mend it") from None
@@ -223,8 +267,8 @@ def _read_darknet(files: LabelFiles, path: str) -> DataFile:
         entries[key] = value
     splits = {_SPLITS[key]: [value] for key, value in entries.items() if key in _SPLITS}
     bare = DataFile(path, {}, splits)
-    candidates = [*bare.places(entries.get("names", _NAMES))]
-    names_path = next((candidate for candidate in candidates if candidate in files), None)
+    candidates = map(files.named, bare.places(entries.get("names", _NAMES)))
+    names_path = next(filter(None, candidates), None)
     if names_path is None:
         raise InputError("there is no file with class names", place, "write names = obj.names")
     names = dict(enumerate(parse_class_names(files.read(names_path), files.place(names_path))))

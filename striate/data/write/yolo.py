@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet
-from striate.data.formats.yolo import label_paths
+from striate.data.formats.yolo_places import label_paths
 from striate.data.label_flags import with_flags
 from striate.data.outlines import sole_outline
 from striate.data.write.picture_layout import lay_out
@@ -85,8 +85,10 @@ def _values(annotation: Annotation, picture: AnnotatedPicture, outlines: bool) -
 
 
 def _fraction(value: float) -> str:
-    """To a thousandth of a pixel for the largest pictures, without zeros at the end."""
-    return f"{value:.9f}".rstrip("0").rstrip(".")
+    """To a thousandth of a pixel for the largest pictures, with no more zeros at the end than one: a whole
+    number at the end of a line would look like that of a track."""
+    text = f"{value:.9f}".rstrip("0")
+    return f"{text}0" if text.endswith(".") else text
 
 
 def _has_outline(annotation: Annotation) -> bool:
