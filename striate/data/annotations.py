@@ -121,7 +121,11 @@ class AnnotationSet:
     @property
     def unread(self) -> dict[str, Problem]:
         """The pictures whose labels could not all be read, each with the first reason."""
-        return {problem.picture: problem for problem in reversed(self.problems) if problem.picture}
+        first: dict[str, Problem] = {}
+        for problem in self.problems:
+            if problem.picture:
+                first.setdefault(problem.picture, problem)
+        return first
 
     def without(self, paths: Container[str]) -> "AnnotationSet":
         """The labels of all other pictures."""
