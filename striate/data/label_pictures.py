@@ -1,17 +1,26 @@
-"""Which picture a label file means, which split it is of, and all pictures as one set, each once."""
+"""Which picture a label file means, which split it is of, and all pictures as one set, each once.
+
+Labels on another picture are wrong labels. Where it is not sure which picture is meant, none is.
+"""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from functools import lru_cache
+from pathlib import Path
 
 from striate.data.annotations import AnnotatedPicture, AnnotationSet, Problem, quoted
-from striate.data.formats.image_folder import SPLIT_FOLDERS, natural_order
+from striate.data.formats.image_folder import natural_order
 from striate.data.images import IMAGE_SUFFIXES
 from striate.data.label_files import LabelFiles
+from striate.data.split_names import SPLIT_FOLDERS, has_number, split_name
 from striate.errors import InputError, one_line
 from striate.text_files import composed
+
+_LABEL_SUFFIXES = ("json", "xml", "csv")
+_NUMBER_BEHIND = re.compile(r"[0-9]{1,4}$")
+_PICTURE_FOLDERS = ("jpegimages", "images", "image", "imgs", "img")  # the first that is there counts
 
 
 def inside(written: str) -> str | None:
@@ -28,14 +37,19 @@ class PictureFinder:
     """Finds the pictures of a data set by what label files call them."""
 
     def __init__(self, files: LabelFiles) -> None:
-        self.paths = [path for path in files.paths if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
+        self.paths = [path for path in files.paths if _suffix(path) in IMAGE_SUFFIXES]
         self._known = frozenset(self.paths)
         self._named = files.named
+        self._folders = {_keys(path) for path in self.paths}
+        self._above = {folder[:k] for folder in self._folders for k in range(1, len(folder) + 1)}
         self._by_name: defaultdict[str, list[str]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[str]] = defaultdict(list)
         for path in self.paths:
-            self._by_name[_key(PurePosixPath(path).name)].append(path)
-            self._by_stem[composed(PurePosixPath(path).stem)].append(path)
+            self._by_name[_key(_name(path))].append(path)
+            self._by_stem[_key(_stem(path))].append(path)
+        self._answers: dict[tuple[str, str], tuple[str | None, str]] = {}
+        self._names: defaultdict[str, dict[str, bool]] = defaultdict(dict)  # path -> name -> is it certain
+        self._beside: Counter[tuple[str, str]] = Counter()  # folders that hold pictures of the same names
 
     def __contains__(self, path: object) -> bool:
         return path in self._known
@@ -44,7 +58,7 @@ class PictureFinder:
         """The picture that a label file calls ``written``.
 
         Args:
-            written: its name or path there.
+            written: its name or path there; a name without a suffix counts for one with any.
             label_path: the label file, among the same files.
 
         Returns:
@@ -52,31 +66,117 @@ class PictureFinder:
             not sure which one is meant, the path is as written; where the name leads out of the data it is
             that of the file of this name within; None if nothing of the name can be used.
         """
+        if (written, label_path) not in self._answers:
+            self._answers[written, label_path] = self._find(written, label_path)
+        return self._answers[written, label_path]
+
+    def _find(self, written: str, label_path: str) -> tuple[str | None, str]:
         path, fault = inside(written), ""
         if path is None:
-            path = inside(re.split(r"[/\\]", written.strip())[-1])
-            fault = f"the picture's path {quoted(written)} leads out of the data; only its name counts"
+            path = _inner_part(written)
+            fault = f"the picture's path {quoted(written)} leads out of the data; only its end counts"
             if path is None:
                 return None, f"{quoted(written)} is no usable name of a picture"
-        for whole in ((PurePosixPath(label_path).parent / path).as_posix(), path):
-            if (found := self._named(whole)) in self._known:
-                return found, fault
-        path = composed(path)
-        named = self._by_name[_key(PurePosixPath(path).name)]
-        ending = [p for p in named if f"/{composed(p)}".endswith(f"/{path}")]
-        same_case = [p for p in named if composed(PurePosixPath(p).name) == PurePosixPath(path).name]
-        nearest = _nearest(ending or same_case or named, label_path)
-        if doubt := doubtful(nearest, written, "" if "/" in path and ending else label_path):
-            return path, doubt
+        else:
+            for whole in (_beside(label_path, path), path):
+                if (found := self._named(whole)) in self._known and found is not None:
+                    self._names[found][_key(path)] = True
+                    return found, ""
+        unfound = _name(path) if fault else path
+        alike, shared = _same_end(self._alike(_name(path)), path)
+        nearest = self._nearest(alike, label_path)
+        is_ending = shared == len(_keys(path))
+        doubt = doubtful(nearest, written, "" if shared and is_ending else label_path)
+        if not doubt and nearest and not is_ending:
+            doubt = self._elsewhere(nearest[0], path, shared)
+        if doubt:
+            return unfound, doubt
         if not nearest:
-            return path, fault
-        if not ending and not fault:
+            return unfound, fault or self._other_suffix(path, label_path)
+        self._names[nearest[0]][_key(path)] = is_ending
+        if not fault and not (is_ending and _same_case(nearest, _name(path))):
             fault = f"there is no picture {quoted(written)}; {quoted(nearest[0])} is taken"
         return nearest[0], fault
 
     def with_stem(self, stem: str, label_path: str) -> list[str]:
         """The pictures whose name without suffix is ``stem``; of several those nearest to the label file."""
-        return _nearest(self._by_stem[composed(stem)], label_path)
+        return self._nearest(self._of_stem(stem), label_path)
+
+    def notes(self) -> list[Problem]:
+        """What is to be told of all pictures found: folders beside theirs, and pictures of several names.
+
+        Two names that only may mean the same picture, as cam1/a.jpg and cam2/a.jpg where there is but one
+        a.jpg, would put the labels of one picture onto another.
+        """
+        notes = []
+        for (chosen, other), count in self._beside.items():
+            what = f"{count:,} pictures have the names of pictures in {quoted(chosen)}, which count"
+            notes.append(Problem(other, what))
+        for path, names in self._names.items():
+            longest = max(names, key=len)
+            others = [name for name in names if not f"/{longest}".endswith(f"/{name}")]
+            if others and not all(names.values()):
+                what = (
+                    f"several names mean this picture: {quoted(longest)}, {quoted(others[0])}; it is left out"
+                )
+                notes.append(Problem(path, what, picture=path))
+        return notes
+
+    def _alike(self, name: str) -> list[str]:
+        """The pictures of this name, be it written in another case or, if it has no suffix, without."""
+        found = self._by_name.get(_key(name), [])
+        if not found and _suffix(name) not in IMAGE_SUFFIXES:
+            return self._of_stem(name)
+        return _same_case(found, name) or found
+
+    def _of_stem(self, stem: str) -> list[str]:
+        found = self._by_stem.get(_key(stem), [])
+        return [path for path in found if composed(_stem(path)) == composed(stem)] or found
+
+    def _nearest(self, paths: list[str], label_path: str) -> list[str]:
+        """Those of ``paths`` whose folders have most in common with those of a label file.
+
+        Labels in "Annotations" are of the pictures in the "JPEGImages" beside it, and of no others.
+        """
+        home = _keys(label_path)
+        if "annotations" in home:
+            usual = (*home[: home.index("annotations")], "jpegimages")
+            if usual in self._above:
+                paths = [path for path in paths if _keys(path)[: len(usual)] == usual]
+        if len(paths) < 2:
+            return paths
+        common = {path: _common(path, label_path) for path in paths}
+        most = max(common.values())
+        return self._not_drawn_on([path for path in paths if common[path] == most])
+
+    def _not_drawn_on(self, paths: list[str]) -> list[str]:
+        """Of pictures in images/ and, say, vis/ beside it, the one in images/."""
+        for usual in _PICTURE_FOLDERS:
+            chosen = [path for path in paths if _lies_beside(usual, path, paths)]
+            if len(chosen) == 1 and len(paths) > 1:
+                for other in paths:
+                    if other != chosen[0]:
+                        self._beside[_folder(chosen[0]), _folder(other)] += 1
+                return chosen
+        return paths
+
+    def _elsewhere(self, found: str, path: str, shared: int) -> str:
+        """Why ``found``, whose folders are not those of ``path``, is not the picture; "" if it may be.
+
+        The folder that is written is there and has no such picture, or the two are in different splits.
+        """
+        folders = _keys(path)
+        end = folders[len(folders) - shared - 1 :]
+        if any(folder[-len(end) :] == end for folder in self._folders) or (
+            len({split for one in (path, found) if (split := split_of(f"{_folder(one)}/"))}) > 1
+        ):
+            return f"there is no picture {quoted(path)}; the one of this name lies elsewhere: {found}"
+        return ""
+
+    def _other_suffix(self, path: str, label_path: str) -> str:
+        """That there is no picture ``path``, if there is one with another suffix; else ""."""
+        others = self._nearest(self._of_stem(_stem(path)), label_path)
+        return f"there is no picture {quoted(path)}; there is {others[0]}" if others else ""
 
 
 def doubtful(nearest: list[str], written: str, label_path: str) -> str:
@@ -102,15 +202,6 @@ def nothing_left(what: str, where: str | Path, problems: Sequence[Problem], mend
     return InputError(f"{what}{reason}", where, mend)
 
 
-def _nearest(paths: list[str], label_path: str) -> list[str]:
-    """Those of ``paths`` whose folders have most in common with those of a label file."""
-    if len(paths) < 2:
-        return paths
-    common = {path: _common(path, label_path) for path in paths}
-    most = max(common.values())
-    return [path for path in paths if common[path] == most]
-
-
 def _common(path: str, label_path: str) -> tuple[int, int]:
     """How many folders two paths have in common in the same order, and how many of them from the start on."""
     mine, other = _folders(path), _folders(label_path)
@@ -124,9 +215,77 @@ def _common(path: str, label_path: str) -> tuple[int, int]:
     return lengths[-1], min(leading, len(other))
 
 
+def _inner_part(written: str) -> str | None:
+    """What of a path that leads out of the data may lie within them: "cam/a.jpg" of "C:\\cam\\a.jpg"."""
+    parts = re.split(r"[/\\]", written.strip())
+    outer = [k for k, part in enumerate(parts) if part in ("", "..") or ":" in part]
+    start = outer[-1] + 1 if outer and outer[-1] + 1 < len(parts) else len(parts) - 1
+    return inside("/".join(parts[start:])) or inside(parts[-1])
+
+
+def _same_end(paths: list[str], path: str) -> tuple[list[str], int]:
+    """Those of ``paths`` of which most folders, from the last one on, are those of ``path``, and how many."""
+    mine = _keys(path)[::-1]
+    shared = {}
+    for one in paths:
+        other = _keys(one)[::-1]
+        shared[one] = next(
+            (k for k, (a, b) in enumerate(zip(mine, other, strict=False)) if a != b),
+            min(len(mine), len(other)),
+        )
+    most = max(shared.values(), default=0)
+    return [one for one in paths if shared[one] == most], most
+
+
+def _same_case(paths: list[str], name: str) -> list[str]:
+    """Those of ``paths`` whose name is ``name``, with or without its suffix, case included."""
+    names = {composed(name)}
+    return [p for p in paths if {composed(_name(p)), composed(_stem(p))} & names]
+
+
+def _lies_beside(usual: str, path: str, paths: list[str]) -> bool:
+    """Whether a picture is in a folder called ``usual``, and the others only in others in place of that."""
+    mine = _keys(path)
+    if usual not in mine:
+        return False
+    k = mine.index(usual)
+    rests = {(len(own), own[:k], own[k + 1 :]) for own in map(_keys, paths)}
+    return rests == {(len(mine), mine[:k], mine[k + 1 :])}
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def _stem(path: str) -> str:
+    """The name without its suffix, as ``PurePath.stem``, which takes many times longer."""
+    stem, _, suffix = _name(path).rpartition(".")
+    return stem if stem and suffix else _name(path)
+
+
+def _suffix(path: str) -> str:
+    return _name(path)[len(_stem(path)) :].lower()
+
+
+def _folder(path: str) -> str:
+    """The folder of a path, "." for the top."""
+    return path.rpartition("/")[0] or "."
+
+
+def _beside(label_path: str, path: str) -> str:
+    """A path as seen from the folder of a label file."""
+    folder, separator, _ = label_path.rpartition("/")
+    return f"{folder}{separator}{path}"
+
+
 def _folders(path: str) -> list[str]:
     """The folders of a path; those named as splits by the name of the split."""
-    return [SPLIT_FOLDERS.get(name, name) for name in map(_key, PurePosixPath(path).parts[:-1])]
+    return [(not has_number(name) and split_name(name)) or name for name in _keys(path)]
+
+
+def _keys(path: str) -> tuple[str, ...]:
+    """The folders of a path, whatever their case."""
+    return tuple(_key(path).split("/")[:-1])
 
 
 def _key(name: str) -> str:
@@ -137,17 +296,29 @@ def _key(name: str) -> str:
 def split_of(*paths: str) -> str | None:
     """The split that paths name, as "instances_train.json" or "valid/a.jpg" do; the first that names one.
 
-    A path that names two different splits names none.
+    A path that names two different splits names none. Words such as "dev" and "eval" count for a whole name
+    only, and where no more usual word is there.
     """
     for path in paths:
         *folders, name = path.casefold().split("/")
-        words = (
-            re.split(r"[\W_]+", name.rsplit(".", 1)[0]) if name.endswith((".json", ".xml", ".csv")) else []
-        )
-        splits = {SPLIT_FOLDERS[word] for word in (*folders, *words) if word in SPLIT_FOLDERS}
-        if len(splits) == 1:
-            return splits.pop()
+        stem, _, suffix = name.rpartition(".")
+        names = [*folders, stem] if suffix in _LABEL_SUFFIXES else folders
+        words = re.split(r"[\W_]+", stem) if suffix in _LABEL_SUFFIXES else []
+        usual = {split for word in (*names, *words) if (split := _usual_split(word))}
+        for splits in (usual, set(map(_any_split, names)) - {None}):
+            if len(splits) == 1:
+                return splits.pop()
+            if splits:
+                break
     return None
+
+
+@lru_cache(4096)
+def _usual_split(word: str) -> str | None:
+    return split_name(word) if _NUMBER_BEHIND.sub("", word) in SPLIT_FOLDERS else None
+
+
+_any_split = lru_cache(4096)(split_name)
 
 
 def annotation_set(
@@ -165,14 +336,14 @@ def annotation_set(
         finder: of the pictures; those without labels, in the folders of those with labels, are a problem.
     """
     kept: dict[str, AnnotatedPicture] = {}
-    found = list(problems)
+    found = [*problems, *(finder.notes() if finder else ())]
     for picture in map(_with_composed_labels, pictures):
         first = kept.setdefault(picture.path, picture)
         if first is not picture:
             found.append(_labelled_twice(first, picture))
     if finder and (unlabelled := _unlabelled(finder, kept)):
         what = f"{len(unlabelled):,} pictures have no labels and are left out; one is {quoted(unlabelled[0])}"
-        found.append(Problem(PurePosixPath(unlabelled[0]).parent.as_posix(), what))
+        found.append(Problem(_folder(unlabelled[0]), what))
     used = {annotation.label for picture in kept.values() for annotation in picture.annotations}
     return AnnotationSet(
         tuple(dict.fromkeys([*map(composed, classes), *sorted(used, key=natural_order)])),
@@ -203,5 +374,5 @@ def _labelled_twice(first: AnnotatedPicture, second: AnnotatedPicture) -> Proble
 def _unlabelled(finder: PictureFinder, labelled: Iterable[str]) -> list[str]:
     """The pictures without labels in folders where others have some."""
     known = set(labelled)
-    folders = {PurePosixPath(path).parent for path in known}
-    return [path for path in finder.paths if path not in known and PurePosixPath(path).parent in folders]
+    folders = set(map(_folder, known))
+    return [path for path in finder.paths if path not in known and _folder(path) in folders]

@@ -115,7 +115,7 @@ def test_subsets_are_splits():
     ("shape", "fault", "left_out"),
     [
         ('<polyline label="dog" points="1,2;3,4"/>', "a polyline is no box", 1),
-        ('<mask label="dog" rle="1,2"/>', "a mask is no box", 1),
+        ('<mask label="dog" rle="1,2"/>', "left is missing", 1),
         ('<thing label="dog"/>', "'thing' is no shape", 1),
         ('<box label="dog" xtl="1"/>', "ytl is missing", 1),
         ('<box label="dog" xtl="x" ytl="1" xbr="1" ybr="1"/>', "xtl is 'x', no number", 1),

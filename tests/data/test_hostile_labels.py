@@ -81,7 +81,8 @@ def objects_in(name, folder):
         texts = [text for path in folder.rglob("*.txt") if (text := as_text(path)) is not None]
         return sum(bool(line.strip()) for text in texts for line in re.split(r"[\r\n]", text))
     with (folder / "annotations.csv").open(newline="", encoding="utf-8-sig") as file:
-        head, *rows = [row for row in csv.reader(file) if row]
+        head, *rows = [row for row in csv.reader(file) if "".join(row).strip()]
+    rows = [row[: len(head)] if not "".join(row[len(head) :]).strip() else row for row in rows]
     return sum(len(row) != len(head) or any(value.strip() for value in row[3:8]) for row in rows)
 
 

@@ -6,11 +6,15 @@
     a.jpg,10,20,110,220,dog                             without it, as RetinaNet's programs read
     b.jpg,,,,,                                          a picture without objects
 
-- Columns are known by their usual names: a picture, a class, and corners or x, y, w, h; if there are any, the
-  size of the picture, its split, and flags. Others become attributes of the object.
-- Commas, semicolons, tabs or bars are between the values.
-- Where all corners of a file lie in 0..1 they are fractions of the picture, unless a column "unit" says
-  "pixel". Pixels count from the outer corner of the first: a box around it alone is 0,0,1,1.
+- Columns are known by their usual names: a picture, a class, and corners or x, y, w, h, or all four of these
+  in one column "bbox"; if there are any, the size of the picture, its split, and flags. Others become
+  attributes of the object.
+- Commas, semicolons, tabs or bars are between the values, as the line "sep=;" of Excel or the line of names
+  shows; with any but commas between them, numbers may have a decimal comma.
+- Where all corners of a file lie in 0..1, or a hair beyond by rounding, they are fractions of the picture,
+  unless a column "unit" says "pixel" (see ``csv_rows``). Pixels count from the outer corner of the first: a
+  box around it alone is 0,0,1,1.
+- A picture of which a line cannot be read is left out, with file and line.
 - ``classes.csv`` or ``class_list.csv``, with lines name,id, gives the order of classes.
 - Splits come from a column, else from the name or folder of the file, else from the picture's folder.
 """
@@ -20,29 +24,38 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Box, Problem, quoted
+from striate.data.formats.csv_rows import (
+    Row,
+    are_fractions,
+    are_in_fractions,
+    cut_at_edge,
+    is_within_a_pixel,
+    read_rows,
+)
 from striate.data.formats.csv_table import (
     CLASS_LISTS,
     SIDES,
     Table,
     is_class_list,
+    looks_like_open_images,
     looks_like_table,
     read_classes,
     read_table,
 )
-from striate.data.formats.image_folder import SPLIT_FOLDERS
-from striate.data.images import MAX_PIXELS
+from striate.data.images import IMAGE_SUFFIXES, MAX_PIXELS
 from striate.data.json_reading import parse_json
 from striate.data.label_files import LabelFiles
 from striate.data.label_flags import take_flags
-from striate.data.label_pictures import PictureFinder, annotation_set, split_of
+from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
 from striate.data.picture_sizes import PictureSizes
-from striate.data.xml_reading import number
+from striate.data.split_names import split_name
 from striate.errors import InputError, one_line
 
 OBJECT_ATTRIBUTES = "attributes"
 PICTURE_ATTRIBUTES = "picture_attributes"
-_OWN = frozenset({"path", "label", "width", "height", "split", "unit", PICTURE_ATTRIBUTES, OBJECT_ATTRIBUTES})
-_UNITS = {"pixel": False, "normalized": True}
+_OWN = frozenset(
+    {"", "path", "label", "width", "height", "split", "unit", PICTURE_ATTRIBUTES, OBJECT_ATTRIBUTES}
+)
 
 
 @dataclass
@@ -59,7 +72,8 @@ class _Picture:
 
 def recognizes(files: LabelFiles) -> bool:
     """Whether there is a CSV file of boxes."""
-    return any(looks_like_table(files.read(path)) for path in files.ending(".csv"))
+    contents = map(files.read, files.ending(".csv"))
+    return any(looks_like_table(content) and not looks_like_open_images(content) for content in contents)
 
 
 def read(files: LabelFiles) -> AnnotationSet:
@@ -70,13 +84,13 @@ def read(files: LabelFiles) -> AnnotationSet:
         fractions of the pictures.
 
     Raises:
-        InputError: there are none, or one is no table of boxes.
+        InputError: there are none, one is no table of boxes, or it is not clear whether boxes are fractions.
     """
     paths = files.ending(".csv")
     homes = {PurePosixPath(path).parent for path in paths}
     lists = [(home / name).as_posix() for home in sorted(homes) for name in CLASS_LISTS]
     classes = [name for path in lists if path in files for name in read_classes(files, path)]
-    reader = _Reader(files, frozenset(classes))
+    reader = TableReader(files, frozenset(classes))
     pictures = []
     for path in paths:
         if is_class_list(path):
@@ -86,11 +100,12 @@ def read(files: LabelFiles) -> AnnotationSet:
             continue
         pictures += reader.read(read_table(files, path))
     if not pictures:
-        raise InputError("there are no pictures in CSV files", files.root, "add annotations.csv")
+        what = "there are no pictures in CSV files"
+        raise nothing_left(what, files.root, reader.problems, "mend the labels, or add annotations.csv")
     return annotation_set(pictures, reader.problems, classes, reader.finder)
 
 
-class _Reader:
+class TableReader:
     """Reads one table after the other, and gathers what is wrong."""
 
     def __init__(self, files: LabelFiles, classes: frozenset[str]) -> None:
@@ -100,19 +115,32 @@ class _Reader:
         self.sizes = PictureSizes(files)
         self.problems: list[Problem] = []
 
-    def read(self, table: Table) -> list[AnnotatedPicture]:
-        """The pictures of a table."""
+    def read(self, table: Table, in_fractions: bool | None = None) -> list[AnnotatedPicture]:
+        """The pictures of a table; ``in_fractions`` says whether boxes are, None: as they look."""
+        for note in table.notes:
+            self._problem(table.path, note)
+        rows = self._rows(table)
+        is_told = "unit" in table.columns or in_fractions is not None
+        if in_fractions is None:
+            in_fractions = are_in_fractions(rows, table, self.files.place(table.path))
+            if in_fractions and not is_told:
+                what = "all boxes lie in 0..1 and are taken as fractions of their pictures"
+                self._problem(table.path, what)
         pictures: dict[str, _Picture] = {}
-        rows = self._complete_rows(table)
-        is_normalized = self._is_normalized(table, [row for _, row in rows])
-        for place, row in rows:
-            try:
-                self._read_row(row, table, place, is_normalized, pictures)
-            except ValueError as error:
-                self.problems.append(Problem(place, f"{error}; the line is left out", left_out=1))
-        for picture in pictures.values():
+        for row in rows:
+            if not is_told and not in_fractions and row.box and are_fractions(row.box):
+                row.fault = "the box is a fraction of the picture, and others of the file are in pixels"
+            self._read_row(row, table, in_fractions, pictures)
+        for path, picture in pictures.items():
             if picture.empty and picture.annotations:
-                self.problems.append(Problem(picture.empty, "the picture has objects in other lines"))
+                self._problem(picture.empty, "the picture has objects in other lines")
+            if (
+                not is_told
+                and picture.annotations
+                and all(is_within_a_pixel(a.box_xyxy) for a in picture.annotations)
+            ):
+                what = 'its boxes are less than a pixel wide; say the "unit" in a column'
+                self._problem(picture.annotations[0].place, what, picture=path)
         return [
             AnnotatedPicture(
                 path,
@@ -126,97 +154,98 @@ class _Reader:
             for path, picture in pictures.items()
         ]
 
-    def _complete_rows(self, table: Table) -> list[tuple[str, dict[str, str]]]:
-        """(Place, values by column) of the rows that have a value for each column."""
-        rows = []
-        for line, values in table.rows:
-            place = f"{table.path}, line {line}"
-            if len(values) == len(table.columns):
-                rows.append((place, dict(zip(table.columns, values, strict=True))))
-            else:
-                what = f"the line has {len(values)} values, not {len(table.columns)}; it is left out"
-                self.problems.append(Problem(place, what, left_out=1))
+    def _rows(self, table: Table) -> list[Row]:
+        """The rows that have a value for each column."""
+        rows, incomplete = read_rows(table)
+        for place, values in incomplete:
+            what = f"the line has {len(values)} values, not {len(table.columns)}"
+            self._leave_out(place, what, self._picture_in(values, table))
+        if line := next((row.place for row in rows if row.has_decimal_comma), ""):
+            self._problem(line, "numbers have a decimal comma: 10,5 is ten and a half")
         return rows
 
-    def _is_normalized(self, table: Table, rows: list[dict[str, str]]) -> bool:
-        """Whether the boxes are fractions of the pictures."""
-        units = {row["unit"].strip() for row in rows if "unit" in row} - {""}
-        if units:
-            if len(units) > 1 or not units <= _UNITS.keys():
-                shown = ", ".join(map(quoted, sorted(units)[:3]))
-                where = self.files.place(table.path)
-                raise InputError(f"the unit is {shown}", where, "write pixel or normalized everywhere")
-            return _UNITS[units.pop()]
-        values = [value for row in rows for side in table.box if (value := number(row[side])) is not None]
-        if not values or min(values) < 0 or max(values) > 1:
-            return False
-        self.problems.append(
-            Problem(table.path, "all boxes lie in 0..1 and are taken as fractions of their pictures")
-        )
-        return True
+    def _picture_in(self, values: tuple[str, ...], table: Table) -> str:
+        """The picture that an incomplete row is of, as far as it names one that is there; else ""."""
+        k = table.columns.index("path")
+        names = [text for text in values if PurePosixPath(text.strip()).suffix.lower() in IMAGE_SUFFIXES]
+        for name in (*values[k : k + 1], *names):
+            path, _ = self.finder.find(name, table.path)
+            if path in self.finder:
+                return str(path)
+        return ""
 
-    def _read_row(
-        self,
-        row: dict[str, str],
-        table: Table,
-        place: str,
-        is_normalized: bool,
-        pictures: dict[str, _Picture],
-    ) -> None:
-        path, fault = self.finder.find(row["path"], table.path)
+    def _read_row(self, row: Row, table: Table, in_fractions: bool, pictures: dict[str, _Picture]) -> None:
+        path, fault = self.finder.find(row.values["path"], table.path)
         if path is None:
-            raise ValueError(fault)
-        if path not in pictures:
-            pictures[path] = _Picture(place, self._split(row, path, table, place))
-            self._note(fault, place)
-        picture = pictures[path]
-        self._read_picture(row, picture, place)
-        if not any(row[side].strip() for side in (*table.box, "label")):
-            picture.empty = picture.empty or place
+            self._leave_out(row.place, fault, "")
             return
-        box = _box(row, table.box)
-        label = row["label"] if row["label"] in self.classes else row["label"].strip()
+        if path not in pictures:
+            pictures[path] = _Picture(row.place, self._split(row, path, table))
+            if fault:
+                self._problem(row.place, fault, picture="" if path in self.finder else path)
+        picture = pictures[path]
+        self._read_picture(row, picture)
+        if row.box is None and not row.fault and not row.values["label"].strip():
+            picture.empty = picture.empty or row.place
+            return
+        try:
+            picture.annotations.append(self._object(row, table, path, in_fractions))
+        except ValueError as error:
+            self._leave_out(row.place, str(error), path)
+
+    def _object(self, row: Row, table: Table, path: str, in_fractions: bool) -> Annotation:
+        """The object of a row. Raises ValueError if it cannot be read."""
+        values = row.values
+        if row.box is None or row.fault:
+            raise ValueError(row.fault or f"{table.box[0]} is missing")
+        label = values["label"] if values["label"] in self.classes else values["label"].strip()
         if not label or label != one_line(label):
             raise ValueError(f"the class {quoted(label)} is no readable text")
-        if is_normalized:
+        a, b, c, d = row.box
+        box: Box = (a, b, a + c, b + d) if table.box == SIDES else row.box
+        if in_fractions:
             if (size := self.sizes(path)) is None:
                 raise ValueError(f"the picture cannot be read: {self.sizes.fault(path)}")
+            box, told = cut_at_edge(box)
+            if told:
+                self._problem(row.place, told)
             width, height = size
             box = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
-        attributes = {
-            name: text for name, text in row.items() if text and name not in _OWN and name not in table.box
+        attributes: dict[str, Any] = {
+            name: text for name, text in values.items() if text and name not in _OWN and name not in table.box
         }
-        self._add_attributes(attributes, row.get(OBJECT_ATTRIBUTES, ""), OBJECT_ATTRIBUTES, place)
+        self._add_attributes(attributes, values.get(OBJECT_ATTRIBUTES, ""), OBJECT_ATTRIBUTES, row.place)
         x1, y1, x2, y2 = (round(value, 6) for value in box)
         flags = take_flags(attributes)
-        picture.annotations.append(Annotation(label, (x1, y1, x2, y2), place, attributes=attributes, **flags))
+        return Annotation(label, (x1, y1, x2, y2), row.place, attributes=attributes, **flags)
 
-    def _split(self, row: dict[str, str], path: str, table: Table, place: str) -> str | None:
-        written = row.get("split", "").strip()
+    def _split(self, row: Row, path: str, table: Table) -> str | None:
+        written = row.values.get("split", "").strip()
         if not written:
             return split_of(table.path, path)
-        if written.casefold() not in SPLIT_FOLDERS:
-            self._note(f"the split {quoted(written)} is not train, val or test; the picture has none", place)
-        return SPLIT_FOLDERS.get(written.casefold())
+        if split_name(written) is None:
+            what = f"the split {quoted(written)} is not train, val or test; the picture has none"
+            self._problem(row.place, what)
+        return split_name(written)
 
-    def _read_picture(self, row: dict[str, str], picture: _Picture, place: str) -> None:
+    def _read_picture(self, row: Row, picture: _Picture) -> None:
         """What a row says of its picture."""
         for side in ("width", "height"):
-            if not (text := row.get(side, "").strip()):
+            if not (text := row.values.get(side, "").strip()):
                 continue
-            value = number(text)
+            value = row.number(text)
             if value is None or value % 1 or not 0 < value <= MAX_PIXELS:
-                self._note(f"the {side} {quoted(text)} of the picture is no number of pixels", place)
+                self._problem(row.place, f"the {side} {quoted(text)} of the picture is no number of pixels")
             elif picture.sides.setdefault(side, int(value)) != int(value):
-                self._note(
-                    f"the {side} of the picture is another one in {picture.place}, which counts", place
-                )
-        split = SPLIT_FOLDERS.get(row.get("split", "").strip().casefold(), picture.split)
-        if split != picture.split:
-            self._note(f"the split of the picture is another one in {picture.place}, which counts", place)
+                what = f"the {side} of the picture is another one in {picture.place}, which counts"
+                self._problem(row.place, what)
+        written = row.values.get("split", "").strip()
+        if written and (split_name(written) or picture.split) != picture.split:
+            what = f"the split of the picture is another one in {picture.place}, which counts"
+            self._problem(row.place, what)
         if not picture.attributes:
-            text = row.get(PICTURE_ATTRIBUTES, "")
-            self._add_attributes(picture.attributes, text, PICTURE_ATTRIBUTES, place)
+            text = row.values.get(PICTURE_ATTRIBUTES, "")
+            self._add_attributes(picture.attributes, text, PICTURE_ATTRIBUTES, row.place)
 
     def _add_attributes(self, attributes: dict[str, Any], text: str, name: str, place: str) -> None:
         """Add those of a JSON object; other text is an attribute itself."""
@@ -229,23 +258,13 @@ class _Reader:
         if not isinstance(found, dict) or not all(isinstance(v, str | int | float) for v in found.values()):
             found = {name: text}
         for key in found.keys() & attributes.keys():
-            self._note(f"it has two values of {quoted(key)}; that in {name} is taken", place)
+            self._problem(place, f"it has two values of {quoted(key)}; that in {name} is taken")
         attributes.update(found)
 
-    def _note(self, what: str, place: str) -> None:
-        if what:
-            self.problems.append(Problem(place, what))
+    def _leave_out(self, place: str, fault: str, picture: str) -> None:
+        """Tell that a line cannot be read, and that its picture, if that is known, is left out."""
+        what = f"{fault}; the {'picture' if picture else 'line'} is left out"
+        self.problems.append(Problem(place, what, left_out=1, picture=picture))
 
-
-def _box(row: dict[str, str], sides: tuple[str, ...]) -> Box:
-    """The corners, in the unit of the file. Raises ValueError for what is no number."""
-    values = []
-    for side in sides:
-        value = number(row[side])
-        if value is None:
-            raise ValueError(
-                f"{side} is {quoted(row[side])}, no number" if row[side] else f"{side} is missing"
-            )
-        values.append(value)
-    a, b, c, d = values
-    return (a, b, a + c, b + d) if sides == SIDES else (a, b, c, d)
+    def _problem(self, place: str, what: str, picture: str = "") -> None:
+        self.problems.append(Problem(place, what, picture=picture))

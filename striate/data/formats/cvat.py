@@ -11,29 +11,35 @@
       </image>
     </annotations>
 
-- Boxes, polygons and ellipses are read; other shapes are named as left out.
+- Boxes, polygons, ellipses and masks are read, the last two as the boxes around them, with the kind of shape
+  as the attribute "shape". Other shapes are named as left out; a picture with no shapes but these is left out
+  itself, as is one of which a shape cannot be read. A picture without shapes is known to have none.
+- A frame of a film, name="frame_000000", is the picture with this name and any suffix.
 - A turned box becomes its outline and the upright box around that; "rotation" is kept as an attribute.
 - A tag becomes the attribute "tag.NAME" of the picture, with the attributes of the tag as "tag.NAME.x".
 - Attributes are numbers, booleans or text, as ``meta`` declares them.
 """
 
+import itertools
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Box, Problem, quoted
-from striate.data.formats.image_folder import SPLIT_FOLDERS
 from striate.data.label_files import LabelFiles
 from striate.data.label_flags import take_flags
-from striate.data.label_pictures import PictureFinder, annotation_set, split_of
+from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
 from striate.data.outlines import ROTATION, ellipse_box, outline_box, turned_corners
+from striate.data.split_names import split_name
 from striate.data.xml_reading import Element, number, parse_xml, root_tag
 from striate.errors import InputError, one_line
 
-_SHAPES = ("box", "polygon", "ellipse")
-_OTHER_SHAPES = ("polyline", "points", "mask", "cuboid", "skeleton")
+_SHAPES = ("box", "polygon", "ellipse", "mask")
+_OTHER_SHAPES = ("polyline", "points", "cuboid", "skeleton")
+_OF_MASK = ("rle", "left", "top", "width", "height")
 _GEOMETRY = frozenset(
-    {"label", "xtl", "ytl", "xbr", "ybr", "points", "cx", "cy", "rx", "ry", "rotation", "occluded"}
+    {"label", "xtl", "ytl", "xbr", "ybr", "points", "cx", "cy", "rx", "ry", "rotation", "occluded", *_OF_MASK}
 )
 _USUAL = frozenset({("source", "manual"), ("z_order", "0")})  # say nothing
 _OF_IMAGE = frozenset({"id", "name", "width", "height"})
@@ -75,7 +81,8 @@ def read(files: LabelFiles) -> AnnotationSet:
                 reader.leave_out(child)
     if not pictures:
         where = files.place(candidates[0]) if candidates else files.root
-        raise InputError("there are no pictures in CVAT files", where, "export CVAT for images 1.1")
+        what = "there are no pictures in CVAT files"
+        raise nothing_left(what, where, problems, "export CVAT for images 1.1")
     return annotation_set(pictures, problems, classes, finder)
 
 
@@ -130,10 +137,10 @@ class _Reader:
             self._problem(image, f"{fault}; it is left out", left_out=len(shapes))
             return None
         if fault:
-            self._problem(image, fault)
+            self._problem(image, fault, picture="" if picture in self.finder else picture)
         width, height = (self._side(image, side) for side in ("width", "height"))
         attributes: dict[str, Any] = {k: v for k, v in image.attributes.items() if k not in _OF_IMAGE}
-        subset = SPLIT_FOLDERS.get(str(attributes.get("subset")).lower())
+        subset = split_name(attributes.get("subset", ""))
         if subset:
             del attributes["subset"]
         for tag in image.each("tag"):
@@ -142,10 +149,12 @@ class _Reader:
             attributes |= {name: True, **inner}
         for child in image.children:
             if child.tag not in (*_SHAPES, *_OTHER_SHAPES, "tag"):
-                self._problem(child, f"{quoted(child.tag)} is no shape of CVAT and is left out", left_out=1)
+                what = f"{quoted(child.tag)} is no shape of CVAT; the picture is left out"
+                self._problem(child, what, left_out=1, picture=picture)
+        has_boxes = any(shape.tag in _SHAPES for shape in shapes)
         return AnnotatedPicture(
             picture,
-            tuple(filter(None, map(self._annotation, shapes))),
+            tuple(filter(None, (self._annotation(shape, picture, has_boxes) for shape in shapes))),
             f"{self.path}, line {image.line}",
             width,
             height,
@@ -168,14 +177,15 @@ class _Reader:
             return None
         return None if value is None else int(value)
 
-    def _annotation(self, shape: Element) -> Annotation | None:
+    def _annotation(self, shape: Element, picture: str, has_boxes: bool) -> Annotation | None:
         if shape.tag in _OTHER_SHAPES:
-            self._problem(shape, f"a {shape.tag} is no box; the object is left out", left_out=1)
+            what = f"a {shape.tag} is no box; the {'object' if has_boxes else 'picture'} is left out"
+            self._problem(shape, what, left_out=1, picture="" if has_boxes else picture)
             return None
         try:
             box, polygons = _geometry(shape)
         except ValueError as error:
-            self._problem(shape, f"{error}; the object is left out", left_out=1)
+            self._problem(shape, f"{error}; the picture is left out", left_out=1, picture=picture)
             return None
         label = shape.attributes.get("label", "")
         if label != one_line(label):
@@ -207,7 +217,7 @@ class _Reader:
             for key, value in shape.attributes.items()
             if key not in _GEOMETRY and (key, value) not in _USUAL
         }
-        if shape.tag == "ellipse":
+        if shape.tag in ("ellipse", "mask"):
             found["shape"] = shape.tag
         label = shape.attributes.get("label", "")
         for attribute in shape.each("attribute"):
@@ -218,8 +228,9 @@ class _Reader:
                 found[name] = self.declared.value(label, name, attribute.text)
         return found
 
-    def _problem(self, element: Element, what: str, left_out: int = 0) -> None:
-        self.problems.append(Problem(f"{self.path}, line {element.line}", what, left_out=left_out))
+    def _problem(self, element: Element, what: str, left_out: int = 0, picture: str = "") -> None:
+        place = f"{self.path}, line {element.line}"
+        self.problems.append(Problem(place, what, left_out=left_out, picture=picture))
 
 
 def _geometry(shape: Element) -> tuple[Box, tuple[tuple[float, ...], ...]]:
@@ -227,6 +238,8 @@ def _geometry(shape: Element) -> tuple[Box, tuple[tuple[float, ...], ...]]:
     if shape.tag == "polygon":
         outline = _points(shape.attributes.get("points", ""))
         return outline_box(outline), (outline,)
+    if shape.tag == "mask":
+        return _box_of_mask(shape), ()
     degrees = _number(shape, "rotation") if "rotation" in shape.attributes else 0.0
     if shape.tag == "ellipse":
         cx, cy, rx, ry = (_number(shape, key) for key in ("cx", "cy", "rx", "ry"))
@@ -236,6 +249,27 @@ def _geometry(shape: Element) -> tuple[Box, tuple[tuple[float, ...], ...]]:
         return (x1, y1, x2, y2), ()
     corners = turned_corners((x1, y1, x2, y2), degrees, ((x1 + x2) / 2, (y1 + y2) / 2))
     return outline_box(corners), (corners,)
+
+
+def _box_of_mask(shape: Element) -> Box:
+    """The box around a mask: runs of pixels outside and inside in turn, row by row from its top left."""
+    left, top, width, height = (_number(shape, key) for key in ("left", "top", "width", "height"))
+    texts = shape.attributes.get("rle", "").split(",")
+    runs = [int(text) for text in texts if re.fullmatch(r"\s*[0-9]{1,9}\s*", text)]
+    columns = int(width)
+    if len(runs) != len(texts) or columns < 1 or columns != width or sum(runs) != width * height:
+        raise ValueError(f"the runs of the mask are not {width:g} x {height:g} pixels")
+    ends = list(itertools.accumulate(runs))
+    inside = [(start, end) for start, end in zip(ends[0::2], ends[1::2], strict=False) if start < end]
+    if not inside:
+        raise ValueError("the mask has no pixels")
+    if any(start // columns != (end - 1) // columns for start, end in inside):
+        x1, x2 = 0, columns  # a run goes on in the next row
+    else:
+        x1 = min(start % columns for start, _ in inside)
+        x2 = max((end - 1) % columns + 1 for _, end in inside)
+    y1, y2 = inside[0][0] // columns, (inside[-1][1] - 1) // columns + 1
+    return left + x1, top + y1, left + x2, top + y2
 
 
 def _points(text: str) -> tuple[float, ...]:

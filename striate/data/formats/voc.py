@@ -5,29 +5,37 @@
     ImageSets/Main/train.txt, ...
 
 - Corners are whole pixels counted from 1, and both belong to the object: x1 = xmin - 1, x2 = xmax.
-- The picture of a label file is the one with the same name; only without one does ``filename`` count.
-- Without lists, folders named as splits give the splits.
+- The picture of a label file is the one with the same name, of several the one in the folders most like its
+  own; of these ``filename``, ``path`` and ``folder`` choose. Only without one does ``filename`` count.
+- ``polygon``, as x1, y1, x2, ... or as points ``pt`` of x and y, is the outline; without a bndbox the box is
+  around it. ``robndbox``, as roLabelImg writes it (cx, cy, w, h, and the angle in radians, clockwise), is
+  the turned box, and the upright box is around that. Both are in pixels from the edge of the picture.
+- Without lists (see ``voc_lists``), folders named as splits give the splits.
+- A picture of which an object cannot be read is left out, with file and line.
 - What else the file says is kept as attributes: ``pose`` as "pose", ``source/database`` as
   "source.database", the second of several ``part`` as "part[1].name", ...
 """
 
-import re
+import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Problem, quoted
+from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Box, Problem, quoted
+from striate.data.formats.voc_lists import SplitLists
 from striate.data.label_files import LabelFiles
 from striate.data.label_flags import take_flags
-from striate.data.label_pictures import PictureFinder, annotation_set, split_of
+from striate.data.label_pictures import PictureFinder, annotation_set, doubtful, nothing_left, split_of
+from striate.data.outlines import ROTATION, Outline, outline_box, turned_corners
 from striate.data.xml_reading import Element, number, parse_xml, root_tag
-from striate.errors import InputError, one_line
-from striate.text_files import decode_text
+from striate.errors import one_line
+from striate.text_files import composed
 
-_LIST = re.compile(r"(?P<base>(?:.*/)?)ImageSets/Main/(?P<list>train|val|test|trainval)\.txt")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_TURNED = ("cx", "cy", "w", "h", "angle")
 _FLAGS = ("difficult", "truncated", "occluded")
-_OF_OBJECT = frozenset({"name", "bndbox", "attributes", *_FLAGS})
+_OF_OBJECT = frozenset({"name", "bndbox", "robndbox", "polygon", "attributes", *_FLAGS})
 _OF_PICTURE = frozenset({"filename", "object", "size"})
 
 
@@ -47,8 +55,9 @@ def read(files: LabelFiles) -> AnnotationSet:
     pictures = [picture for path in paths if (picture := reader.picture(path))]
     if not pictures:
         where = files.place(paths[0]) if paths else files.root
-        raise InputError("there are no Pascal VOC files", where, "give a folder with .xml label files")
-    reader.lists.compare(paths, reader.problems)
+        mend = "give a folder with .xml label files"
+        raise nothing_left("there are no Pascal VOC files", where, reader.problems, mend)
+    reader.lists.compare(reader.problems)
     return annotation_set(pictures, reader.problems, finder=reader.finder)
 
 
@@ -58,7 +67,7 @@ class _Reader:
     def __init__(self, files: LabelFiles) -> None:
         self.files = files
         self.finder = PictureFinder(files)
-        self.lists = _SplitLists(files)
+        self.lists = SplitLists(files)
         self.problems: list[Problem] = []
 
     def picture(self, path: str) -> AnnotatedPicture | None:
@@ -69,8 +78,12 @@ class _Reader:
             return None
         picture = self._picture_path(root, path)
         width, height = self._size(root, path)
-        objects = (self._object(element, path) for element in root.each("object"))
+        objects = [self._object(element, path, picture) for element in root.each("object")]
         attributes: dict[str, Any] = _leaves(root, _OF_PICTURE)
+        for child in root.children:
+            if child.tag not in _OF_PICTURE and _has_box(child):
+                what = f"a bndbox in {quoted(child.tag)}, which is no object; the picture is left out"
+                self._problem(path, child, what, picture=picture)
         if size := root.child("size"):
             attributes |= _leaves(size, frozenset({"width", "height"}))
         return AnnotatedPicture(
@@ -89,27 +102,24 @@ class _Reader:
         written = filename.text if filename else ""
         name = PurePosixPath(written.replace("\\", "/")).name
         stem = PurePosixPath(path).stem
-        alike = self.finder.with_stem(stem, path)
-        exact = [picture for picture in alike if PurePosixPath(picture).name == name]
-        usual = [picture for picture in alike if PurePosixPath(picture).parent.name == "JPEGImages"]
-        if candidates := exact or usual or alike:
-            if len(candidates) > 1:
-                what = f"several pictures have the name of this file; {quoted(candidates[0])} is taken"
-                self._problem(path, root, what)
-            if filename and stem not in (name, PurePosixPath(name).stem):
-                what = (
-                    f"the filename is {quoted(written)}; {quoted(candidates[0])}, named as this file, counts"
-                )
+        alike = _chosen(self.finder.with_stem(stem, path), root, name)
+        doubt = doubtful(alike, stem, "" if alike and _folder_said(root, alike[0]) else path)
+        if alike and not doubt:
+            if filename and composed(stem) not in map(composed, (name, PurePosixPath(name).stem)):
+                what = f"the filename is {quoted(written)}; {quoted(alike[0])}, named as this file, counts"
                 self._problem(path, filename, what)
-            return candidates[0]
-        picture, fault = self.finder.find(written, path) if written else (None, "it names no picture")
+            return alike[0]
+        picture, fault = None, doubt
+        if not doubt:
+            picture, fault = self.finder.find(written, path) if written else (None, "it names no picture")
+        if picture not in self.finder:
+            home = PurePosixPath(path).parent
+            home = home.with_name("JPEGImages") if home.name == "Annotations" else home
+            picture = (home / f"{stem}{PurePosixPath(picture or '').suffix}").as_posix()
         if fault:
-            self._problem(path, filename or root, fault)
-        if picture in self.finder:
-            return str(picture)
-        home = PurePosixPath(path).parent
-        home = home.with_name("JPEGImages") if home.name == "Annotations" else home
-        return (home / f"{stem}{PurePosixPath(picture or '').suffix}").as_posix()
+            unread = "" if picture in self.finder and not doubt else picture
+            self._problem(path, filename or root, fault, picture=unread)
+        return picture
 
     def _size(self, root: Element, path: str) -> tuple[int | None, int | None]:
         size = root.child("size")
@@ -121,26 +131,21 @@ class _Reader:
             return None, None
         return int(width), int(height)
 
-    def _object(self, element: Element, path: str) -> Annotation | None:
-        box = element.child("bndbox")
-        if not box:
-            self._problem(path, element, "the object has no bndbox and is left out", left_out=1)
+    def _object(self, element: Element, path: str, picture: str) -> Annotation | None:
+        if element.text_of("deleted") == "1":
+            self._problem(path, element, "the object is marked as deleted", left_out=1)
             return None
-        corners = []
-        for corner in _CORNERS:
-            text = box.text_of(corner)
-            value = number(text)
-            if value is None:
-                fault = "missing" if text is None else f"{quoted(text)}, no number"
-                self._problem(path, box, f"{corner} is {fault}; the object is left out", left_out=1)
-                return None
-            corners.append(value)
-        x1, y1, x2, y2 = corners
+        try:
+            box, outlines, turned = _geometry(element)
+        except ValueError as error:
+            what = f"{error}; the picture is left out"
+            self._problem(path, element, what, left_out=1, picture=picture)
+            return None
         label = element.text_of("name") or ""
         if label != one_line(label):
             self._problem(path, element, f"the name {quoted(label)} holds control characters")
         attributes: dict[str, Any] = _leaves(element, _OF_OBJECT)
-        attributes |= self._named_attributes(element, path)
+        attributes |= self._named_attributes(element, path) | turned
         flags = {flag: text for flag in _FLAGS if (text := element.text_of(flag)) is not None}
         known = take_flags(flags)
         for flag, text in flags.items():
@@ -148,8 +153,9 @@ class _Reader:
         known |= {flag: value for flag, value in take_flags(attributes).items() if flag not in known}
         return Annotation(
             one_line(label),
-            (x1 - 1, y1 - 1, x2, y2),
+            box,
             f"{path}, line {element.line}",
+            polygons=outlines,
             attributes=attributes | flags,
             **known,
         )
@@ -166,74 +172,80 @@ class _Reader:
                     found[name] = entry.text_of("value") or ""
         return found
 
-    def _problem(self, path: str, element: Element, what: str, left_out: int = 0) -> None:
-        self.problems.append(Problem(f"{path}, line {element.line}", what, left_out=left_out))
+    def _problem(self, path: str, element: Element, what: str, left_out: int = 0, picture: str = "") -> None:
+        place = f"{path}, line {element.line}"
+        self.problems.append(Problem(place, what, left_out=left_out, picture=picture))
 
 
-class _SplitLists:
-    """The lists of ImageSets/Main, by the folder above; false if there are none."""
+def _chosen(alike: list[str], root: Element, name: str) -> list[str]:
+    """Of several pictures, those that ``filename``, ``path`` and ``folder`` mean, as far as they mean any."""
+    for means in (
+        lambda picture: PurePosixPath(picture).name == name,
+        lambda picture: _folder_said(root, picture),
+    ):
+        if len(alike) > 1:
+            alike = [picture for picture in alike if means(picture)] or alike
+    return alike
 
-    def __init__(self, files: LabelFiles) -> None:
-        self._split_of: dict[str, dict[str, str]] = {}  # folder -> name of a label file -> split
-        self._missing: dict[str, dict[str, int]] = {}  # list -> name -> line
-        self._twice: list[Problem] = []
-        found = [match for path in files.paths if (match := _LIST.fullmatch(path))]
-        for match in sorted(found, key=lambda match: match["list"] == "trainval"):  # it holds train and val
-            self._add(match["base"], match["list"], match.string, files)
 
-    def __bool__(self) -> bool:
-        return bool(self._split_of)
+def _folder_said(root: Element, picture: str) -> bool:
+    """Whether ``path``, ``filename`` or ``folder`` name the folder of a picture."""
+    own = PurePosixPath(picture).parent.name
+    written = [PurePosixPath((root.text_of(tag) or "").replace("\\", "/")) for tag in ("path", "filename")]
+    said = [path.parent.name for path in written]
+    said.append(PurePosixPath((root.text_of("folder") or "").replace("\\", "/")).name)
+    return own != "" and own in said
 
-    def split(self, path: str) -> str | None:
-        """The split of a label file."""
-        for base, name in self._names(path):
-            if split := self._split_of[base].get(name):
-                return split
-        return None
 
-    def compare(self, paths: list[str], problems: list[Problem]) -> None:
-        """Add what lists and label files do not have of each other."""
-        if not self:
-            return
-        problems += self._twice
-        known = {(base, name) for path in paths for base, name in self._names(path)}
-        for path, lines in self._missing.items():
-            base = _LIST.fullmatch(path)["base"]  # type: ignore[index]
-            missing = [name for name in lines if (base, name) not in known]
-            if missing:
-                what = f"{len(missing):,} of its names have no label file; the first is {quoted(missing[0])}"
-                problems.append(Problem(f"{path}, line {lines[missing[0]]}", what))
-        unlisted = [path for path in paths if self.split(path) is None]
-        if unlisted:
-            what = (
-                f"{len(unlisted):,} label files are in none of the lists; the first is {quoted(unlisted[0])}"
-            )
-            problems.append(Problem("ImageSets/Main", what))
+def _geometry(element: Element) -> tuple[Box, tuple[Outline, ...], dict[str, Any]]:
+    """(Box, outlines, attributes) of an object. Raises ValueError if it has no box, or several."""
+    boxes = [child for child in element.children if child.tag in ("bndbox", "robndbox")]
+    if len(boxes) > 1:
+        raise ValueError(f"the object has {len(boxes)} boxes")
+    outlines = tuple(map(_outline, element.each("polygon")))
+    if not boxes and not outlines:
+        raise ValueError("the object has no bndbox")
+    if not boxes:
+        return outline_box([value for outline in outlines for value in outline]), outlines, {}
+    if boxes[0].tag == "bndbox":
+        x1, y1, x2, y2 = _numbers(boxes[0], _CORNERS)
+        return (x1 - 1, y1 - 1, x2, y2), outlines, {}
+    cx, cy, width, height, angle = _numbers(boxes[0], _TURNED)
+    upright = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+    degrees = round(math.degrees(angle), 6)
+    corners = turned_corners(upright, degrees, (cx, cy))
+    return outline_box(corners), (corners, *outlines), {ROTATION: degrees}
 
-    def _add(self, base: str, split: str, path: str, files: LabelFiles) -> None:
-        text = decode_text(files.read(path), files.place(path))
-        splits = self._split_of.setdefault(base, {})
-        lines = self._missing.setdefault(path, {})
-        for line, name in enumerate(text.splitlines(), start=1):
-            name = name.strip()
-            if f"{base}Annotations/{name}.xml" not in files:
-                name = re.sub(r"\s+-?[01]$", "", name)  # lists of one class have a number behind the name
-            if not name:
-                continue
-            lines.setdefault(name, line)
-            first = splits.setdefault(name, "train" if split == "trainval" else split)
-            if split != "trainval" and first != split:
-                what = f"{quoted(name)} is also in the list {first}, which counts"
-                self._twice.append(Problem(f"{path}, line {line}", what))
 
-    def _names(self, path: str) -> list[tuple[str, str]]:
-        """(Folder, name in its lists) that a label file may have."""
-        stem = path[: -len(".xml")]
-        return [
-            (base, stem[len(base) :].removeprefix("Annotations/"))
-            for base in self._split_of
-            if stem.startswith(base)
-        ]
+def _outline(polygon: Element) -> Outline:
+    """The points of a polygon. Raises ValueError if they are none."""
+    points = list(polygon.each("pt"))
+    if points:
+        outline = [value for point in points for value in _numbers(point, ("x", "y"))]
+    else:
+        count = sum(child.tag.startswith("x") for child in polygon.children)
+        outline = _numbers(polygon, [f"{axis}{k}" for k in range(1, count + 1) for axis in "xy"])
+        if len(outline) != len(polygon.children):
+            raise ValueError("the polygon is no list of x1, y1, x2, y2, ...")
+    if len(outline) < 6:
+        raise ValueError("the polygon has fewer than three points")
+    return tuple(outline)
+
+
+def _numbers(element: Element, tags: Sequence[str]) -> list[float]:
+    values = []
+    for tag in tags:
+        text = element.text_of(tag)
+        value = number(text)
+        if value is None:
+            raise ValueError(f"{tag} is missing" if text is None else f"{tag} is {quoted(text)}, no number")
+        values.append(value)
+    return values
+
+
+def _has_box(element: Element) -> bool:
+    """Whether there is a box in an element, however it is spelled."""
+    return element.tag.casefold() in ("bndbox", "robndbox") or any(map(_has_box, element.children))
 
 
 def _leaves(element: Element, without: frozenset[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet
 from striate.data.formats.csv_boxes import OBJECT_ATTRIBUTES, PICTURE_ATTRIBUTES
+from striate.data.formats.csv_rows import are_fractions, is_within_a_pixel
 from striate.data.label_flags import FLAG_NAMES, with_flags
 from striate.data.write.picture_layout import lay_out
 from striate.data.write.unheld import Unheld
@@ -38,7 +39,10 @@ def write(annotations: AnnotationSet, folder: Path) -> list[str]:
         rows += [facts | _object(annotation) for annotation in picture.annotations] or [facts]
         for annotation in picture.annotations:
             unheld.note_object(annotation, outline_written=False)
-    if all(value <= 1 for row in rows for key in ("xmin", "ymin", "xmax", "ymax") if (value := row.get(key))):
+    boxes = [annotation.box_xyxy for picture in annotations.pictures for annotation in picture.annotations]
+    if max(map(max, boxes), default=0) <= 2 or any(
+        are_fractions(box) or is_within_a_pixel(box) for box in boxes
+    ):
         rows = [row | {"unit": "pixel"} for row in rows]  # else they would be taken for fractions
     present = {key for row in rows for key in row}
     columns = [*_ALWAYS, *(key for key in _SOMETIMES if key in present)]
