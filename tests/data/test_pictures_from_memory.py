@@ -127,7 +127,6 @@ def test_a_tensor_that_is_a_picture_stays_so():
         b"no picture",
         Path("absent.png"),
     ],
-    ids=str,
 )
 def test_everything_else_is_an_input_error_that_says_what_to_do(source):
     with pytest.raises(InputError) as caught:
