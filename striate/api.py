@@ -6,6 +6,7 @@
 and the first one writes.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -215,7 +216,11 @@ def _check_unfinished(path: Path) -> None:
     """
     checkpoint = path / CHECKPOINT
     if read_tensors(checkpoint)[1].get("finished") if checkpoint.exists() else (path / RESULTS).exists():
-        raise InputError("the run is finished, there is nothing to resume", path, f"striate evaluate {path}")
+        raise InputError(
+            "the run is finished, there is nothing to resume",
+            path,
+            shlex.join(["striate", "evaluate", str(path)]),
+        )
 
 
 def _describe(prepared: PreparedData, recipe: Recipe) -> RunConfig:

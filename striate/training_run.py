@@ -1,5 +1,6 @@
 """One training run, from its folder's last saved state, or from the start, to the report."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from striate.prepared import PreparedData, Reading
 from striate.recipe import Recipe
 from striate.report.wording import counted
 from striate.run import Run, load_run
-from striate.run_folder import RunConfig, save_weights
+from striate.run_folder import RunConfig, resume_command, save_weights
 from striate.samples import Batch
 from striate.start import find_start
 from striate.tasks.classification import balanced_class_weights
@@ -90,7 +91,7 @@ def _told_to_resume(folder: Path) -> Iterator[None]:
     try:
         yield
     except UnwrittenError as error:
-        mend = f"free some space, then: striate train --resume {folder}"
+        mend = f"free some space, then: {resume_command(folder)}"
         raise UnwrittenError(error.what, error.where, mend) from error
 
 
@@ -191,14 +192,13 @@ def _announce(config: RunConfig, prepared: PreparedData, processes: Processes, d
     splits = ", ".join(f"{count:,} {name}" for name, count in config.data.splits.items())
     shared = f", {processes.size} processes" if processes.size > 1 else ""
     batches = (
-        f"{config.precision} on {device}, {counted(config.recipe.train.batch_size, 'picture')} a step{shared}"
+        f"{config.precision} on {device}, {counted(batch_size_of(config.recipe), 'picture')} a step{shared}"
     )
     line = f"{config.model} on {config.data.name} ({splits}), {batches}"
     notes = [f"{name}: {note}" for name, pictures in prepared.pictures.items() for note in pictures.notes]
     if remarks := prepared.dataset.remarks:
-        notes.append(
-            f"notes on {counted(len(remarks), 'label')}: `striate data info {config.recipe.data.source}`"
-        )
+        command = shlex.join(["striate", "data", "info", config.recipe.data.source])
+        notes.append(f"notes on {counted(len(remarks), 'label')}: `{command}`")
     return "\n".join([line, *_origin(config.recipe), *notes])
 
 

@@ -14,9 +14,11 @@ from striate.cli.train import (
     FreezeFlag,
     ImageSizeFlag,
     ModelFlag,
+    PrecisionFlag,
     PretrainedFlag,
     TaskFlag,
     WeightsFlag,
+    WorkersFlag,
     given_settings,
 )
 
@@ -43,7 +45,9 @@ def tune(
     ] = None,
     batch_size: BatchSizeFlag = None,
     image_size: ImageSizeFlag = None,
+    precision: PrecisionFlag = None,
     device: DeviceFlag = None,
+    workers: WorkersFlag = None,
     seed: Annotated[int | None, typer.Option(help="Of proposals, weights, order, augmentation.")] = None,
     space: Annotated[
         list[str] | None,
