@@ -6,6 +6,7 @@
 and the first one writes.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from striate.run_folder import (
     unfinished_folder,
 )
 from striate.settle import check_network, choose_task, findable, resolve_recipe, settle
-from striate.train.distributed import join_processes, restarted
+from striate.train.distributed import Processes, join_processes, restarted
 from striate.train.fit import CHECKPOINT, Watcher
 from striate.train.logging import check_tensorboard
 from striate.train.precision import resolve_precision
@@ -90,9 +91,7 @@ def train(
         run_config = RunConfig.model_validate(processes.broadcast(chosen))
         class_weights(run_config.recipe, prepared.pictures["train"].targets, len(run_config.classes))
         count_batches(run_config.recipe, prepared, processes)
-        if processes.is_first:
-            folder = _begin_folder(folder, run_config, is_named=bool(out))
-        folder = Path(processes.broadcast(str(folder)))
+        folder = _begin_together(processes, folder, run_config, is_named=bool(out))
         note = "" if out else _told_where(folder, run_config)
         return run_training(folder, run_config, prepared, processes, watchers, reading, note)
 
@@ -120,6 +119,16 @@ def _as_begun(recipe: Recipe, folder: Path) -> Recipe:
     if recipe.train.batch_size != "auto" or not (restarted() and (folder / CONFIG).exists()):
         return recipe
     return load_recipe(recipe, {"train.batch_size": read_config(folder).recipe.train.batch_size})
+
+
+def _begin_together(processes: Processes, folder: Path, config: RunConfig, is_named: bool) -> Path:
+    """The run folder, which the first process makes, on every process; as ``_begin_folder``."""
+    if processes.is_first:
+        folder = _begin_folder(folder, config, is_named)
+    if not is_named:
+        return Path(processes.broadcast(str(folder)))
+    processes.wait()
+    return folder
 
 
 def _begin_folder(folder: Path, config: RunConfig, is_named: bool) -> Path:
@@ -215,7 +224,11 @@ def _check_unfinished(path: Path) -> None:
     """
     checkpoint = path / CHECKPOINT
     if read_tensors(checkpoint)[1].get("finished") if checkpoint.exists() else (path / RESULTS).exists():
-        raise InputError("the run is finished, there is nothing to resume", path, f"striate evaluate {path}")
+        raise InputError(
+            "the run is finished, there is nothing to resume",
+            path,
+            shlex.join(["striate", "evaluate", str(path)]),
+        )
 
 
 def _describe(prepared: PreparedData, recipe: Recipe) -> RunConfig:

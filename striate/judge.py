@@ -1,6 +1,7 @@
 """The last word on a run: its best weights on every split that was held out, as report and model card."""
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,7 +61,7 @@ def judge(run: Run, pictures: dict[str, Pictures], faults: list[Fault], state: T
         versions=config.versions,
         precision=config.precision,
         seed=config.seed,
-        command=f"striate train --config {run.path / RECIPE} --out NEW",
+        command=shlex.join(["striate", "train", "--config", str(run.path / RECIPE), "--out", "NEW"]),
         **details,
     )
     write_report(run.path / "report.html", facts)

@@ -79,7 +79,9 @@ def _check_faults(
     if faults and recipe.train.strict:
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise InputError(
-            f"{faults[0].what}{more}", faults[0].name, "mend the pictures, or leave --strict out"
+            f"{faults[0].what}{more}",
+            faults[0].name,
+            "mend the pictures, or leave --strict (train.strict) out",
         )
     least = {"train": 2, "val": 2, "test": 1}
     if missing := [name for name in pictures if len(pictures[name]) < least[name]]:

@@ -30,7 +30,7 @@ from striate.files import read_tensors
 from striate.network import build, check_size, word_tree
 from striate.predictor import LabelScore, Picture, PictureList, Predictor
 from striate.recipe import Recipe, load_recipe
-from striate.run_folder import CONFIG, RESULTS, WEIGHTS, RunConfig, read_config
+from striate.run_folder import CONFIG, RESULTS, WEIGHTS, RunConfig, read_config, resume_command
 from striate.tasks.task import Task
 from striate.train.loop import evaluate
 
@@ -56,7 +56,7 @@ class Run:
         """Metrics by split, as measured at the end of training."""
         file = self.path / RESULTS
         if not file.is_file():
-            raise InputError("the run is not finished", file, f"striate train --resume {self.path}")
+            raise InputError("the run is not finished", file, resume_command(self.path))
         results: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))["results"]
         return results
 
@@ -153,7 +153,7 @@ class Run:
             raise InputError(
                 "the data changed since this run was trained, so its split cannot be told any more",
                 dataset.source,
-                "name the data to evaluate: striate evaluate RUN DATA",
+                f"name the data to evaluate: {shlex.join(['striate', 'evaluate', str(self.path)])} DATA",
             )
         return self.split(dataset)
 

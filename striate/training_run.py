@@ -1,5 +1,6 @@
 """One training run, from its folder's last saved state, or from the start, to the report."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from striate.network import build
 from striate.prepared import PreparedData, Reading
 from striate.recipe import Recipe
 from striate.run import Run, load_run
-from striate.run_folder import RunConfig, save_weights
+from striate.run_folder import RunConfig, resume_command, save_weights
 from striate.samples import Batch
 from striate.start import find_start
 from striate.tasks.classification import balanced_class_weights
@@ -89,7 +90,7 @@ def _told_to_resume(folder: Path) -> Iterator[None]:
     try:
         yield
     except UnwrittenError as error:
-        mend = f"free some space, then: striate train --resume {folder}"
+        mend = f"free some space, then: {resume_command(folder)}"
         raise UnwrittenError(error.what, error.where, mend) from error
 
 
@@ -189,14 +190,15 @@ def _announce(config: RunConfig, prepared: PreparedData, processes: Processes, d
     """What is about to be trained, and below it what a person should know of the pictures."""
     splits = ", ".join(f"{count:,} {name}" for name, count in config.data.splits.items())
     shared = f", {processes.size} processes" if processes.size > 1 else ""
-    size = counted(int(config.recipe.train.batch_size), "picture")
+    size = counted(batch_size_of(config.recipe), "picture")
     batches = f"{config.precision} on {device}, {size} a step{shared}"
     line = f"{config.model} on {config.data.name} ({splits}), {batches}"
     notes = [f"{name}: {note}" for name, pictures in prepared.pictures.items() for note in pictures.notes]
     if remarks := prepared.dataset.remarks:
         data = config.recipe.data
-        named = f"{data.source} --from {data.format}" if data.format else data.source
-        notes.append(f"{counted(len(remarks), 'note')} on the data: `striate data info {named}`")
+        named = ["--from", data.format] if data.format else []
+        command = shlex.join(["striate", "data", "info", data.source, *named])
+        notes.append(f"{counted(len(remarks), 'note')} on the data: `{command}`")
     return "\n".join([line, *_origin(config.recipe), *notes])
 
 

@@ -11,7 +11,7 @@ from striate.audit.drawing import draw_marks
 from striate.audit.findings import Audit, Finding, Mark
 from striate.audit.kinds import KINDS
 from striate.errors import InputError
-from striate.files import write_text
+from striate.files import UnwrittenError, write_text
 from striate.report.page import PAGE, POLICY
 from striate.report.pictures import drawing_uri, is_tiny, picture_uri
 from striate.report.style import CSS
@@ -65,7 +65,11 @@ def write_page(path: Path, audit: Audit) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    write_text(path, writable(audit_page(audit)))
+    try:
+        write_text(path, writable(audit_page(audit)))
+    except UnwrittenError as error:
+        mend = "free some space, or choose another place for --html"
+        raise UnwrittenError(error.what, error.where, mend) from error
 
 
 def audit_page(audit: Audit) -> str:

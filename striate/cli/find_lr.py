@@ -16,10 +16,12 @@ from striate.cli.train import (
     FromFlag,
     ImageSizeFlag,
     ModelFlag,
+    PrecisionFlag,
     PretrainedFlag,
     SeedFlag,
     TaskFlag,
     WeightsFlag,
+    WorkersFlag,
     given_settings,
 )
 
@@ -41,7 +43,9 @@ def find_lr(
     freeze: FreezeFlag = None,
     batch_size: BatchSizeFlag = None,
     image_size: ImageSizeFlag = None,
+    precision: PrecisionFlag = None,
     device: DeviceFlag = None,
+    workers: WorkersFlag = None,
     seed: SeedFlag = None,
     config: ConfigFlag = None,
     change: ChangeFlag = None,
@@ -77,10 +81,7 @@ def find_lr(
     if json:
         print_json(result)
         return
-    _print(found, plot)
-    if own:
-        typer.echo(f"the first phase has its own learning rate: write lr = {found.suggestion:g} there, then")
-    typer.echo(command)
+    _print(found, plot, command, own)
 
 
 def check_places(out: Path | None, plot: Path) -> Path:
@@ -177,7 +178,7 @@ def _as_json(found: "RangeTest", plot: Path, command: str) -> dict[str, Any]:
     return {"suggestion": found.suggestion, "plot": str(plot), "command": command} | asdict(found)
 
 
-def _print(found: "RangeTest", plot: Path) -> None:
+def _print(found: "RangeTest", plot: Path, command: str, own: bool) -> None:
     from striate.cli.output import print_table
 
     count = len(found.rates)
@@ -190,3 +191,6 @@ def _print(found: "RangeTest", plot: Path) -> None:
     print_table(("learning rate", "loss", "smoothed", ""), rows, numbers=(0, 1, 2))
     typer.echo(f"\nsuggestion   {found.suggestion:g}")
     typer.echo(f"picture      {plot}")
+    if own:
+        typer.echo(f"the first phase has its own learning rate: write lr = {found.suggestion:g} there, then")
+    typer.echo(command)

@@ -15,9 +15,11 @@ from striate.cli.train import (
     FromFlag,
     ImageSizeFlag,
     ModelFlag,
+    PrecisionFlag,
     PretrainedFlag,
     TaskFlag,
     WeightsFlag,
+    WorkersFlag,
     given_settings,
 )
 
@@ -45,7 +47,9 @@ def tune(
     ] = None,
     batch_size: BatchSizeFlag = None,
     image_size: ImageSizeFlag = None,
+    precision: PrecisionFlag = None,
     device: DeviceFlag = None,
+    workers: WorkersFlag = None,
     seed: Annotated[int | None, typer.Option(help="Of proposals, weights, order, augmentation.")] = None,
     space: Annotated[
         list[str] | None,

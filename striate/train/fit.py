@@ -1,6 +1,7 @@
 """Training from the first step to the last: epochs, validation, checkpoints, early stopping, Ctrl-C."""
 
 import json
+import shlex
 import signal
 import threading
 import time
@@ -223,7 +224,7 @@ def _stopped(state: TrainingState, job: Job) -> Interrupted:
     return Interrupted(
         f"stopped after step {state.step}; the state is saved",
         job.folder,
-        f"striate train --resume {job.folder}",
+        shlex.join(["striate", "train", "--resume", str(job.folder)]),
     )
 
 
