@@ -62,10 +62,8 @@ def load_data(source: str | Path, format: str | None = None) -> Dataset:
     is_folder, exists = _look(path)
     if not exists:
         raise _unknown(str(source))
-    if format in BOX_READERS:
-        return boxes.load(path, name=format)
     if format:
-        return _READERS[format](path)
+        return _load_as(path, format)
     if is_folder:
         return _load_folder(path)
     if path.name == INDEX_NAME:
@@ -187,6 +185,14 @@ def _look(path: Path) -> tuple[bool, bool]:
 def _load_folder(path: Path) -> Dataset:
     format_name = _format_of_folder(path)
     return _load_pictures(path) if format_name == "image-folder" else _READERS[format_name](path)
+
+
+def _load_as(path: Path, format: str) -> Dataset:
+    if format in BOX_READERS:
+        return boxes.load(path, name=format)
+    if format == "image-folder":
+        return image_folder.load(path, doubtful=False)
+    return _READERS[format](path)
 
 
 def _load_pictures(path: Path, archive: Archive | None = None) -> Dataset:
