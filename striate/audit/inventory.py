@@ -12,7 +12,7 @@ from striate.data.dataset import POOL, ArchiveImages, Dataset, FolderImages, Ima
 from striate.data.formats.folder_splits import FolderSplits, folder_splits, is_lone_split
 from striate.data.formats.image_folder import natural_order
 from striate.data.images import IMAGE_SUFFIXES
-from striate.data.listing import list_folder
+from striate.data.listing import is_data, list_folder
 from striate.data.load import LabelSource, find_labels, load_data
 from striate.data.split_names import split_name
 from striate.errors import InputError, one_line
@@ -178,9 +178,7 @@ def _list_class_folders(path: Path) -> Inventory | None:
     """Every picture of a folder or archive, whatever is wrong with the set; None if there is none."""
     if is_archive(path):
         archive = open_archive(path)
-        files = [
-            name for name in archive.files if not name.startswith((".", "__MACOSX")) and "/." not in name
-        ]
+        files = [name for name in archive.files if is_data(name)]
     elif path.is_dir():
         files = list(list_folder(path).files)
     else:

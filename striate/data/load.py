@@ -62,10 +62,8 @@ def load_data(source: str | Path, format: str | None = None) -> Dataset:
     is_folder, exists = _look(path)
     if not exists:
         raise _unknown(str(source))
-    if format in BOX_READERS:
-        return boxes.load(path, name=format)
     if format:
-        return _READERS[format](path)
+        return _load_as(path, format)
     if is_folder:
         return _load_folder(path)
     if path.name == INDEX_NAME:
@@ -187,11 +185,17 @@ def _check_format(source: str | Path, format: str | None) -> None:
         raise InputError(f"{source} is read as {known}, not as {format}", "--from", "leave it out")
 
 
+def _refuse_pipes(paths: Sequence[Path]) -> None:
+    """Raise InputError for what is there but neither a folder nor a file: reading it would wait for ever."""
+    for path in paths:
+        if path.exists() and not (path.is_dir() or path.is_file()):
+            raise InputError("this is no file, but a pipe or a device", path, "remove it")
+
+
 def _look(path: Path) -> tuple[bool, bool]:
     """Whether this is a folder, and whether there is anything: a folder or a file, no pipe and no device."""
     try:
-        if path.exists() and not (path.is_dir() or path.is_file()):
-            raise InputError("this is no file, but a pipe or a device", path, "give a folder or an archive")
+        _refuse_pipes([path])
         return path.is_dir(), path.exists()
     except OSError as error:  # a name too long, a folder above that is closed
         raise InputError(f"the path cannot be read: {error.strerror}", path, "check the path") from error
@@ -199,7 +203,18 @@ def _look(path: Path) -> tuple[bool, bool]:
 
 def _load_folder(path: Path) -> Dataset:
     format_name = _format_of_folder(path)
-    return _load_pictures(path) if format_name == "image-folder" else _READERS[format_name](path)
+    if format_name == "image-folder":
+        return _load_pictures(path)
+    _refuse_pipes([*path.iterdir(), *path.glob("*/*")])
+    return _READERS[format_name](path)
+
+
+def _load_as(path: Path, format: str) -> Dataset:
+    if format in BOX_READERS:
+        return boxes.load(path, name=format)
+    if format == "image-folder":
+        return image_folder.load(path, doubtful=False)
+    return _READERS[format](path)
 
 
 def _load_pictures(path: Path, archive: Archive | None = None) -> Dataset:

@@ -290,7 +290,7 @@ def test_a_run_for_boxes_and_data_without_are_refused_and_the_other_way_round(di
     with pytest.raises(InputError, match="the run is for detection, the data have no boxes"):
         audit("digits", StandIn({}))
     dataset, _ = scenes(4)
-    monkeypatch.setattr("striate.audit.inventory.load_data", lambda source: dataset)
-    monkeypatch.setattr("striate.audit.inventory.find_labels", lambda source: None)
+    monkeypatch.setattr("striate.audit.inventory.load_data", lambda source, format: dataset)
+    monkeypatch.setattr("striate.audit.inventory.find_labels", lambda source, format: None)
     with pytest.raises(InputError, match="the run is for classification, the data have boxes"):
         audit("scenes", digits_run)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from striate.data.dataset import POOL
 from striate.data.formats.image_folder import load
+from striate.data.load import load_data
 from striate.data.split_names import SPLIT_FOLDERS, split_name
 from striate.errors import InputError
 
@@ -107,6 +108,9 @@ def test_folders_that_hold_the_same_classes_are_never_classes(make_classes, tops
         load(folder)
     assert caught.value.where == str(folder)
     assert all(name in caught.value.what for name in named)
+    if "train1" not in tops:
+        assert "--from image-folder" in caught.value.what_to_do
+        assert load_data(folder, "image-folder").classes == tuple(sorted(tops))
 
 
 def test_nearly_the_same_classes_are_enough(make_classes):

@@ -321,7 +321,7 @@ def test_names_of_classes_come_from_a_file_and_must_be_enough(tmp_path):
     names = tmp_path / "set" / "classes.txt"
     names.write_bytes("Gänseblümchen\r\nT-shirt/top\r\n".encode())
     assert load_data(tmp_path / "set").classes == ("Gänseblümchen", "T-shirt/top")
-    for content, message in ((b"one\n", "1 names"), (b"a\na\n", "line 2"), (b"a\n\nb\n", "line 2 is empty")):
+    for content, message in ((b"one\n", "1 name "), (b"a\na\n", "line 2"), (b"a\n\nb\n", "line 2 is empty")):
         names.write_bytes(content)
         with pytest.raises(InputError, match=message):
             load_data(tmp_path / "set")

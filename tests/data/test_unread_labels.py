@@ -149,6 +149,14 @@ def test_a_pipe_is_no_data_set(tmp_path):
             load_data(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["shards.json", "train-000.tar", "train-images-idx3-ubyte"])
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError) as caught:
+        load_data(tmp_path)
+    assert str(tmp_path) in caught.value.where
+
+
 def test_label_files_that_are_no_files_are_no_empty_labels(make_classes):
     folder = make_classes({"images": 2})
     write_files(folder, {"labels/0.txt": YOLO, "data.yaml": b"names: [cat]\n"})

@@ -11,9 +11,7 @@ from striate.data.dataset import POOL
 from striate.data.split_names import SPLIT_FOLDERS, has_number, split_name
 from striate.errors import InputError, one_line
 
-_RENAME = (
-    "name them train, val and test if they are splits; put the pictures right into them if they are classes"
-)
+_RENAME = "name them train, val and test if they are splits, or say --from image-folder if they are classes"
 
 
 def is_lone_split(folder: str) -> bool:
@@ -48,13 +46,16 @@ class FolderSplits:
         return FolderSplits(kept, self.repeated)
 
 
-def folder_splits(tops: Sequence[str], pictures: Sequence[str], path: Path) -> FolderSplits:
+def folder_splits(
+    tops: Sequence[str], pictures: Sequence[str], path: Path, doubtful: bool = True
+) -> FolderSplits:
     """The splits among the uppermost folders; none where these are classes.
 
     Args:
         tops: the uppermost folders.
         pictures: the paths of all pictures, with "/".
         path: the data set, for messages.
+        doubtful: whether folders that are not named as splits may be some all the same.
 
     Raises:
         InputError: only some of them are splits, several mean the same, none is for training, or folders
@@ -73,7 +74,8 @@ def folder_splits(tops: Sequence[str], pictures: Sequence[str], path: Path) -> F
     numbered = len(set(found.values())) == 1 and all(map(has_number, found))  # "test 1", "test 2": classes
     if found and not others and (len(found) == 1 or not numbered):
         return FolderSplits(_checked(found, path), _repeated(found, pictures))
-    _refuse_unnamed_splits(tops, others, inside, path)
+    if doubtful:
+        _refuse_unnamed_splits(tops, others, inside, path)
     return FolderSplits({})  # among other folders, a single "train" may well be a class of vehicles
 
 

@@ -63,12 +63,14 @@ class Sample:
     label: str
 
 
-def load(path: Path, archive: Archive | None = None) -> Dataset:
+def load(path: Path, archive: Archive | None = None, doubtful: bool = True) -> Dataset:
     """Load class folders from a folder or an archive; every picture's header is read.
 
     Args:
         path: the folder or archive.
         archive: the archive, where it is already open.
+        doubtful: whether folders that hold the same folders are refused; False where a person said that the
+            uppermost ones are classes.
 
     Returns:
         Splits as the folders say, or ``POOL`` alone. Classes are in natural order ("2" before "10"),
@@ -82,7 +84,7 @@ def load(path: Path, archive: Archive | None = None) -> Dataset:
     listing, make_images = _open(path, archive)
     masks = find_masks(_pictures(listing))
     root, listing = _without_wrappers(_left_over(listing, masks.folders, masks.paths))
-    layout = folder_splits(_top_folders(listing), _pictures(listing), path)
+    layout = folder_splits(_top_folders(listing), _pictures(listing), path, doubtful)
     unlabelled = _unlabelled_splits(_pictures(listing), layout)
     layout, listing = layout.without(unlabelled), _left_over(listing, tuple(unlabelled))
     pictures, text_files, faults = _sort_files(listing)
@@ -95,10 +97,7 @@ def load(path: Path, archive: Archive | None = None) -> Dataset:
     classes = _classes(samples, layout, masks, path)
     class_id = {label: k for k, label in enumerate(classes)}
     splits = {}
-    for split in dict.fromkeys(layout.split_of.values()) or [POOL]:
-        chosen = [sample for sample in samples if sample.split == split]
-        if not chosen:
-            raise InputError(f"there are no pictures for {split}", path, "fill its folder or remove it")
+    for split, chosen in _by_split(samples, layout, path).items():
         targets = torch.tensor([class_id[sample.label] for sample in chosen], dtype=torch.int64)
         splits[split] = Split(make_images(root, [sample.path for sample in chosen], channels), targets)
     return Dataset(
@@ -305,6 +304,16 @@ def _classes(samples: list[Sample], layout: FolderSplits, masks: Masks, path: Pa
             "a classifier needs a folder for each of two or more classes",
         )
     return tuple(classes)
+
+
+def _by_split(samples: list[Sample], layout: FolderSplits, path: Path) -> dict[str, list[Sample]]:
+    splits: dict[str, list[Sample]] = {split: [] for split in layout.split_of.values()} or {POOL: []}
+    for sample in samples:
+        splits[sample.split].append(sample)
+    for split, chosen in splits.items():
+        if not chosen:
+            raise InputError(f"there are no pictures for {split}", path, "fill its folder or remove it")
+    return splits
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:

@@ -58,7 +58,7 @@ class Masks:
         folder = (*self.folders, *self.homes)[0] or plain_name(path)
         beside = f" beside {self.beside}" if self.beside else ""
         return InputError(
-            f"there are pictures with masks (of {counted(len(self.paths), 'picture')} in {folder}{beside}), "
+            f"there are pictures with masks ({counted(len(self.paths), 'mask')}, as in {folder}{beside}), "
             "and segmentation is not read yet",
             path,
             "a classifier needs a folder of pictures for each of two or more classes",
