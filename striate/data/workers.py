@@ -225,8 +225,8 @@ class Crew(Generic[Answer]):
             while worker.connection.poll():
                 try:
                     self._checked(worker.connection.recv(), worker)
-                except (ReportedError, RunError) as reason:
-                    return reason
+                except ReportedError as sent:
+                    return sent
         code = worker.process.exitcode or 0
         reason = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return self._fault(f"a worker that reads pictures {reason}", worker)
