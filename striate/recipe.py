@@ -155,7 +155,8 @@ class OptimizerSettings(Section):
     smoothing: BelowOne = 0.99  # rmsprop
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.01
-    decay_all: bool = False  # also normalization weights and biases
+    l1: NonNegative = 0.0  # beside weight_decay: l1 * sign(weight) is added to the gradient
+    decay_all: bool = False  # both also of normalization weights and biases
 
 
 class ScheduleSettings(Section):
@@ -167,6 +168,15 @@ class ScheduleSettings(Section):
     factor: Annotated[float, Field(gt=0, le=1)] = 0.1  # step, exponential
     peak: Fraction = 0.25  # one_cycle: where in the run the peak lies
     final: Fraction = 0.0  # cosine, one_cycle: the factor at the end
+    momentum: tuple[BelowOne, BelowOne] | None = None  # one_cycle: at the peak, and at both ends
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> Self:
+        if self.momentum and self.name != "one_cycle":
+            raise ValueError("momentum moves in one_cycle only")
+        if self.momentum and not 0 < self.momentum[0] <= self.momentum[1]:
+            raise ValueError("momentum must be that at the peak and that at both ends, which is no less")
+        return self
 
 
 class PhaseSettings(Section):
@@ -248,6 +258,16 @@ class Recipe(Section):
     def _check_balance(self) -> Self:
         if self.data.sampling == "balanced" and self.loss.class_weights != "none":
             raise ValueError("data.sampling and loss.class_weights mend the same thing: choose one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> Self:
+        if (
+            self.schedule.momentum
+            and self.optimizer.name in ("sgd", "rmsprop")
+            and not self.optimizer.momentum
+        ):
+            raise ValueError("schedule.momentum moves what optimizer.momentum = 0 switches off")
         return self
 
     def to_toml(self) -> str:

@@ -6,8 +6,10 @@ from striate.layers.convolution import (
     Conv2d,
     Conv3d,
     ConvNormAct,
+    DepthwiseConv1d,
     DepthwiseConv2d,
     PartiallyConnectedConv2d,
+    SeparableConv1d,
     SeparableConv2d,
 )
 from striate.layers.dense_head import dense_head
@@ -29,18 +31,27 @@ from striate.layers.pooling import (
     AvgPool3d,
     ChannelAvgPool,
     ChannelMaxPool,
+    GlobalAvgPool1d,
     GlobalAvgPool2d,
+    GlobalAvgPool3d,
+    GlobalMaxPool1d,
+    GlobalMaxPool2d,
+    GlobalMaxPool3d,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
     ScaledAvgPool2d,
     global_average_pool,
+    global_max_pool,
 )
 from striate.layers.radial_basis import RadialBasis
+from striate.layers.selu import SELU, SelfNormalizing
 from striate.layers.squeeze_excitation import SqueezeExcitation
-from striate.layers.upsampling import ConvTranspose2d
+from striate.layers.stochastic_depth import StochasticDepth
+from striate.layers.upsampling import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
+    "SELU",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
@@ -51,9 +62,17 @@ __all__ = [
     "Conv2d",
     "Conv3d",
     "ConvNormAct",
+    "ConvTranspose1d",
     "ConvTranspose2d",
+    "ConvTranspose3d",
+    "DepthwiseConv1d",
     "DepthwiseConv2d",
+    "GlobalAvgPool1d",
     "GlobalAvgPool2d",
+    "GlobalAvgPool3d",
+    "GlobalMaxPool1d",
+    "GlobalMaxPool2d",
+    "GlobalMaxPool3d",
     "LocalResponseNorm",
     "MaxPool1d",
     "MaxPool2d",
@@ -61,14 +80,18 @@ __all__ = [
     "PartiallyConnectedConv2d",
     "RadialBasis",
     "ScaledAvgPool2d",
+    "SelfNormalizing",
+    "SeparableConv1d",
     "SeparableConv2d",
     "SqueezeExcitation",
+    "StochasticDepth",
     "bilinear_",
     "convolutions",
     "dense_head",
     "fans",
     "fork",
     "global_average_pool",
+    "global_max_pool",
     "glorot_normal_",
     "glorot_uniform_",
     "halving",

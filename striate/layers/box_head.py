@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from striate.layers.convolution import Conv2d
 from striate.layers.initialization import he_normal_, initialize
+from striate.ops.padding import check_counts
 
 GRID = 7  # the dense layer sees 7x7 positions
 WIDTH = 64  # maps at each of them
@@ -21,10 +22,20 @@ class BoxHead(nn.Module):
     """Numbers that depend on where things are: feature map (N, C, h, w) -> float32 (N, numbers).
 
     Maps of other sizes than 7x7 are pooled, or spread, to that, so that any network and picture size will do.
+
+    Args:
+        channels: C.
+        numbers: 4 of a box, and what else is to be known.
+
+    Raises:
+        ValueError: ``channels`` is below 1 or ``numbers`` below 4.
     """
 
     def __init__(self, channels: int, numbers: int) -> None:
         super().__init__()
+        check_counts(channels=channels, numbers=numbers)
+        if numbers < 4:
+            raise ValueError(f"numbers must be at least the 4 of a box, not {numbers}")
         self.reduce = nn.Sequential(Conv2d(channels, WIDTH, 1), nn.ReLU(inplace=True))
         self.dense = nn.Sequential(nn.Linear(WIDTH * GRID * GRID, UNITS), nn.ReLU(inplace=True))
         self.numbers = nn.Linear(UNITS, numbers)

@@ -10,9 +10,15 @@ from striate.layers.convolution import ConvNormAct
 
 
 class Branches(nn.ModuleDict):
-    """Modules side by side, their maps concatenated: (N, C_in, H, W) -> (N, sum of theirs, H', W')."""
+    """Modules side by side, their maps concatenated: (N, C_in, H, W) -> (N, sum of theirs, H', W').
+
+    Raises:
+        ValueError: in ``forward``, when there are no modules.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
+        if not len(self):
+            raise ValueError("branches are needed, none are there")
         return torch.cat([branch(x) for branch in self.values()], dim=1)
 
 

@@ -13,14 +13,38 @@ Shapes: N batch, C channels, L length, D depth, H height, W width.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.ops.padding import Padding, constant_padding, pad_lopsided, per_axis
+from striate.ops.padding import Padding, check_counts, constant_padding, pad_lopsided, per_axis
 
 _relu = partial(nn.ReLU, inplace=True)  # batch norm keeps its input for its gradient, not its output
+
+
+def check_convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int | tuple[int, ...],
+    stride: int | tuple[int, ...],
+    dilation: int | tuple[int, ...],
+    groups: int,
+    *,
+    num_axes: int,
+) -> None:
+    """The arguments of a convolution along ``num_axes`` axes.
+
+    Raises:
+        ValueError: one of them, which is named, is below 1, or has numbers for other axes, or ``groups`` does
+            not divide the channels.
+    """
+    check_counts(in_channels=in_channels, out_channels=out_channels, groups=groups)
+    for name, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
+        check_counts(**{name: per_axis(value, num_axes, name)})
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(f"groups={groups} does not divide {in_channels} and {out_channels} channels")
 
 
 class Conv1d(nn.Conv1d):
@@ -28,10 +52,12 @@ class Conv1d(nn.Conv1d):
 
     Args:
         in_channels, out_channels, kernel_size, stride, dilation, groups, bias: as in ``torch.nn.Conv1d``.
-        padding: "same", "valid" or the number of zeros on both sides.
+        padding: "same", "valid", the number of zeros on both sides, or "causal": all zeros of SAME at stride
+            1 come before the axis, so that no output sees what comes after it (van den Oord et al. 2016,
+            "WaveNet", arXiv:1609.03499, section 2.1).
 
     Raises:
-        ValueError: padding is an unknown word.
+        ValueError: padding is an unknown word or negative, or another number is below 1.
     """
 
     def __init__(
@@ -40,15 +66,22 @@ class Conv1d(nn.Conv1d):
         out_channels: int,
         kernel_size: int | tuple[int],
         stride: int | tuple[int] = 1,
-        padding: Padding = "valid",
+        padding: Padding | Literal["causal"] = "valid",
         dilation: int | tuple[int] = 1,
         groups: int = 1,
         bias: bool = True,
     ) -> None:
+        check_convolution(in_channels, out_channels, kernel_size, stride, dilation, groups, num_axes=1)
         super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
+        self.before = 0
+        if padding == "causal":
+            self.before = self.dilation[0] * (self.kernel_size[0] - 1)
+            padding = "valid"
         self.padding = constant_padding(padding, self.kernel_size, self.stride, self.dilation)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.before:
+            return super().forward(F.pad(x, (self.before, 0)))
         if self.padding != "same":
             return super().forward(x)
         x, zeros = pad_lopsided(x, self.kernel_size, self.stride, self.dilation)
@@ -64,7 +97,7 @@ class Conv2d(nn.Conv2d):
         padding: "same", "valid", or the zeros on both sides of both axes or of (height, width).
 
     Raises:
-        ValueError: padding is an unknown word.
+        ValueError: padding is an unknown word or negative, or another number is below 1.
     """
 
     def __init__(
@@ -78,6 +111,7 @@ class Conv2d(nn.Conv2d):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
+        check_convolution(in_channels, out_channels, kernel_size, stride, dilation, groups, num_axes=2)
         super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
         self.padding = constant_padding(padding, self.kernel_size, self.stride, self.dilation)
 
@@ -97,7 +131,7 @@ class Conv3d(nn.Conv3d):
         padding: "same", "valid", or the zeros on both sides of all axes or of (depth, height, width).
 
     Raises:
-        ValueError: padding is an unknown word.
+        ValueError: padding is an unknown word or negative, or another number is below 1.
     """
 
     def __init__(
@@ -111,6 +145,7 @@ class Conv3d(nn.Conv3d):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
+        check_convolution(in_channels, out_channels, kernel_size, stride, dilation, groups, num_axes=3)
         super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
         self.padding = constant_padding(padding, self.kernel_size, self.stride, self.dilation)
 
@@ -119,6 +154,28 @@ class Conv3d(nn.Conv3d):
             return super().forward(x)
         x, zeros = pad_lopsided(x, self.kernel_size, self.stride, self.dilation)
         return F.conv3d(x, self.weight, self.bias, self.stride, zeros, self.dilation, self.groups)
+
+
+class DepthwiseConv1d(Conv1d):
+    """One filter, or ``depth_multiplier`` of them, for each input channel and for no other.
+
+    (N, C, L) -> (N, C * depth_multiplier, L'); the outputs of one input channel lie side by side. Other
+    arguments as in ``Conv1d``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        kernel_size: int | tuple[int],
+        depth_multiplier: int = 1,
+        stride: int | tuple[int] = 1,
+        padding: Padding | Literal["causal"] = "valid",
+        dilation: int | tuple[int] = 1,
+        bias: bool = True,
+    ) -> None:
+        check_counts(in_channels=in_channels, depth_multiplier=depth_multiplier)
+        out_channels = in_channels * depth_multiplier
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, in_channels, bias)
 
 
 class DepthwiseConv2d(Conv2d):
@@ -138,8 +195,37 @@ class DepthwiseConv2d(Conv2d):
         dilation: int | tuple[int, int] = 1,
         bias: bool = True,
     ) -> None:
+        check_counts(in_channels=in_channels, depth_multiplier=depth_multiplier)
         out_channels = in_channels * depth_multiplier
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, in_channels, bias)
+
+
+class SeparableConv1d(nn.Module):
+    """Place first, then depth: ``SeparableConv2d`` along one axis, (N, C_in, L) -> (N, C_out, L').
+
+    Arguments as in ``DepthwiseConv1d`` and ``SeparableConv2d``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int],
+        stride: int | tuple[int] = 1,
+        padding: Padding | Literal["causal"] = "valid",
+        dilation: int | tuple[int] = 1,
+        depth_multiplier: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.depthwise = DepthwiseConv1d(
+            in_channels, kernel_size, depth_multiplier, stride, padding, dilation, bias=False
+        )
+        self.pointwise = Conv1d(in_channels * depth_multiplier, out_channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pointwise: Tensor = self.pointwise(self.depthwise(x))
+        return pointwise
 
 
 class SeparableConv2d(nn.Module):
@@ -189,7 +275,8 @@ class PartiallyConnectedConv2d(nn.Module):
         padding: as in ``Conv2d``.
 
     Raises:
-        ValueError: rows differ in length, or an output map sees no input map.
+        ValueError: there are no rows, they differ in length, or an output map sees no input map; or another
+            argument is as ``Conv2d`` refuses it.
 
     Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition", layer C3.
     """
@@ -205,13 +292,14 @@ class PartiallyConnectedConv2d(nn.Module):
     ) -> None:
         super().__init__()
         table = connections.tolist() if isinstance(connections, Tensor) else connections
-        self.out_channels, self.in_channels = len(table), len(table[0])
+        self.out_channels, self.in_channels = len(table), len(table[0]) if table else 0
+        check_counts(**{"rows of connections": self.out_channels, "columns of connections": self.in_channels})
         if any(len(row) != self.in_channels for row in table):
             raise ValueError("every row of the connection table needs one entry for each input map")
         if not all(any(row) for row in table):
             raise ValueError("every output map must see an input map: a row of the table is all zeros")
         cells = [bool(cell) for row in table for cell in row]
-        self.kernel_size, self.stride = per_axis(kernel_size, 2), per_axis(stride, 2)
+        self.kernel_size, self.stride = per_axis(kernel_size, 2, "kernel_size"), per_axis(stride, 2, "stride")
         self.padding = constant_padding(padding, self.kernel_size, self.stride, (1, 1))
         # Where each kernel lies in the dense weight. It is saved with the weights that it gives meaning to.
         self.register_buffer("positions", torch.tensor([i for i, cell in enumerate(cells) if cell]))
@@ -266,7 +354,7 @@ class ConvNormAct(nn.Module):
     ) -> None:
         super().__init__()
         if padding is None:
-            padding = tuple(size // 2 for size in per_axis(kernel_size, 2))
+            padding = tuple(size // 2 for size in per_axis(kernel_size, 2, "kernel_size"))
         self.conv = Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
         self.activation = nn.Identity() if activation is None else activation()

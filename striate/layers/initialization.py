@@ -16,10 +16,20 @@ import torch
 from torch import Generator, Tensor, nn
 
 from striate.layers.convolution import PartiallyConnectedConv2d
+from striate.ops.padding import check_counts
 
 
 def fans(weight: Tensor, groups: int = 1) -> tuple[int, int]:
-    """(fan_in, fan_out) of a dense (out, in) or convolution (out, in / groups, *kernel) weight."""
+    """(fan_in, fan_out) of a dense (out, in) or convolution (out, in / groups, *kernel) weight.
+
+    Raises:
+        ValueError: the weight has other axes or none of a size, or ``groups`` does not divide its outputs.
+    """
+    if weight.ndim < 2 or not weight.numel():
+        raise ValueError(f"weight must be (out, in, *kernel), not {tuple(weight.shape)}")
+    check_counts(groups=groups)
+    if weight.shape[0] % groups:
+        raise ValueError(f"groups={groups} does not divide the {weight.shape[0]} outputs of the weight")
     area = math.prod(weight.shape[2:])
     return weight.shape[1] * area, weight.shape[0] // groups * area
 
@@ -102,6 +112,8 @@ def bilinear_(weight: Tensor) -> Tensor:
 
     Source: Long et al. 2014, "Fully convolutional networks", arXiv:1411.4038, section 4.3.
     """
+    if weight.ndim < 3:
+        raise ValueError(f"weight must be (C, C or 1, *kernel), not {tuple(weight.shape)}")
     channels, outputs = weight.shape[:2]
     if outputs not in (1, channels):
         raise ValueError(f"interpolation keeps the channels, a weight {tuple(weight.shape)} does not")
@@ -130,7 +142,12 @@ def initialize(module: nn.Module, weight_init: Callable[[Tensor], object]) -> No
             such with options, as ``functools.partial(nn.init.normal_, std=0.01)``. Each group of a grouped
             convolution is filled as the convolution that it is; transposed ones are seen as (out, in,
             *kernel); a partially connected one is filled as the dense one in which it lies.
+
+    Raises:
+        ValueError: ``weight_init`` cannot be called.
     """
+    if not callable(weight_init):
+        raise ValueError(f"weight_init must fill a weight in place, {weight_init!r} cannot be called")
     with torch.no_grad():
         for layer in module.modules():
             if any(parameter.is_meta for parameter in layer.parameters(recurse=False)):

@@ -2,8 +2,12 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from striate.layers.box_head import exactly
+from striate.ops.padding import is_whole
 
 
 class LocalResponseNorm(nn.Module):
@@ -21,6 +25,12 @@ class LocalResponseNorm(nn.Module):
         beta: exponent.
         k: keeps the base away from zero.
 
+    Numbers of 16 bits are computed in float32, under autocast too, and rounded at the end: there the base,
+    which is hardly more than k, would lose what distinguishes it from k.
+
+    Raises:
+        ValueError: a number that cannot be, or, in ``forward``, x of another shape.
+
     Source: Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural networks",
     section 3.3.
     """
@@ -29,6 +39,14 @@ class LocalResponseNorm(nn.Module):
         self, depth_radius: int = 2, alpha: float = 2e-5, beta: float = 0.75, k: float = 1.0
     ) -> None:
         super().__init__()
+        if not is_whole(depth_radius) or depth_radius < 0:
+            raise ValueError(f"depth_radius must be whole and at least 0, not {depth_radius!r}")
+        if not 0 <= alpha < math.inf:
+            raise ValueError(f"alpha must be at least 0 and finite, not {alpha!r}")
+        if not math.isfinite(beta):
+            raise ValueError(f"beta must be finite, not {beta!r}")
+        if not 0 < k < math.inf:
+            raise ValueError(f"k must be above 0 and finite, not {k!r}")
         self.depth_radius = depth_radius
         self.alpha = alpha
         self.beta = beta
@@ -37,19 +55,29 @@ class LocalResponseNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # The sum over neighbours is a 1x1 convolution with a band of ones and k for its bias: two to three
         # times faster than torch's 3-D average pooling in either memory format, as exact as convolutions are.
-        # Alpha goes in before squaring, so that large activations do not overflow in 16 bits.
+        # Alpha goes in before squaring, so that large activations do not overflow.
+        if x.ndim != 4:
+            raise ValueError(f"x must be (N, C, H, W), not {tuple(x.shape)}")
         channels, r = x.shape[1], self.depth_radius
-        squares = (x * math.sqrt(self.alpha)).square()
-        band = x.new_ones(channels, channels).triu(-r).tril(r)
-        base = F.conv2d(squares, band[:, :, None, None], x.new_full((channels,), self.k))
-        return x * base.pow(-self.beta)
+        with exactly(x.device.type):
+            wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+            squares = (wide * math.sqrt(self.alpha)).square()
+            band = wide.new_ones(channels, channels).triu(-r).tril(r)
+            base = F.conv2d(squares, band[:, :, None, None], wide.new_full((channels,), self.k))
+            return (wide * base.pow(-self.beta)).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"depth_radius={self.depth_radius}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
 def set_batch_norm_eps(module: nn.Module, eps: float) -> None:
-    """Give every batch normalization in ``module`` this epsilon (torch's is 1e-5, TensorFlow's 1e-3)."""
+    """Give every batch normalization in ``module`` this epsilon (torch's is 1e-5, TensorFlow's 1e-3).
+
+    Raises:
+        ValueError: ``eps`` is not above 0 and finite.
+    """
+    if not 0 < eps < math.inf:
+        raise ValueError(f"eps must be above 0 and finite, not {eps!r}")
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.eps = eps

@@ -11,7 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import InputError
-from striate.ops.padding import Padding, constant_padding, per_axis, same_padding
+from striate.ops.padding import (
+    Padding,
+    check_counts,
+    constant_padding,
+    per_axis,
+    same_padding,
+    sizes_of_axes,
+)
 
 
 class Pool(nn.Module, ABC):
@@ -27,7 +34,8 @@ class Pool(nn.Module, ABC):
             on both sides of all axes or of each axis (at most half the kernel).
 
     Raises:
-        ValueError: padding is an unknown word.
+        ValueError: padding is an unknown word, negative or more than half the kernel, or another number is
+            below 1.
     """
 
     num_axes: int
@@ -39,9 +47,13 @@ class Pool(nn.Module, ABC):
         padding: Padding = "valid",
     ) -> None:
         super().__init__()
-        self.kernel_size = per_axis(kernel_size, self.num_axes)
-        self.stride = self.kernel_size if stride is None else per_axis(stride, self.num_axes)
+        self.kernel_size = per_axis(kernel_size, self.num_axes, "kernel_size")
+        self.stride = self.kernel_size if stride is None else per_axis(stride, self.num_axes, "stride")
         self.padding = constant_padding(padding, self.kernel_size, self.stride, (1,) * self.num_axes)
+        if self.padding != "same" and any(
+            2 * zeros > size for zeros, size in zip(self.padding, self.kernel_size, strict=True)
+        ):
+            raise ValueError(f"padding may be half the kernel {self.kernel_size} at most, not {padding!r}")
 
     @abstractmethod
     def pool(self, x: Tensor, padding: tuple[int, ...], ceil_mode: bool) -> Tensor:
@@ -53,12 +65,13 @@ class Pool(nn.Module, ABC):
         # No copy of the input: where torch lacks a pixel after the picture, ceil_mode lets the last window
         # hang over the edge. At stride 1 it does not: pad one more on both sides and drop the first window.
         padding, first = [], []
-        for size, kernel_size, stride in zip(x.shape[2:], self.kernel_size, self.stride, strict=True):
+        sizes = sizes_of_axes(x, self.num_axes)
+        for size, kernel_size, stride in zip(sizes, self.kernel_size, self.stride, strict=True):
             before, after = same_padding(size, kernel_size, stride)
             padding.append(after if stride == 1 else before)
             first.append(padding[-1] - before)
         y = self.pool(x, tuple(padding), ceil_mode=True)
-        for axis, surplus in enumerate(first, start=2):
+        for axis, surplus in enumerate(first, start=x.ndim - self.num_axes):
             if surplus:
                 y = y.narrow(axis, surplus, y.shape[axis] - surplus)
         return y
@@ -129,11 +142,13 @@ class ChannelMaxPool(nn.Module):
     Maps that show one pattern in several poses become one map that does not mind the pose.
 
     Raises:
+        ValueError: ``pool_size`` is below 1.
         InputError: in ``forward``, when ``pool_size`` does not divide the channels.
     """
 
     def __init__(self, pool_size: int) -> None:
         super().__init__()
+        check_counts(pool_size=pool_size)
         self.pool_size = pool_size
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,11 +159,13 @@ class ChannelAvgPool(nn.Module):
     """Mean over groups of neighbouring channels: (N, C, *axes) -> (N, C / pool_size, *axes).
 
     Raises:
+        ValueError: ``pool_size`` is below 1.
         InputError: in ``forward``, when ``pool_size`` does not divide the channels.
     """
 
     def __init__(self, pool_size: int) -> None:
         super().__init__()
+        check_counts(pool_size=pool_size)
         self.pool_size = pool_size
 
     def forward(self, x: Tensor) -> Tensor:
@@ -172,18 +189,107 @@ def channels_by_place(x: Tensor, pool_size: int) -> tuple[Tensor, ...]:
 
 
 def global_average_pool(x: Tensor) -> Tensor:
-    """The mean of each map: (N, C, H, W) -> (N, C)."""
-    return x.mean(dim=(2, 3))
+    """The mean of each map: (N, C, *axes) -> (N, C).
+
+    Raises:
+        ValueError: x has no axes after its channels.
+    """
+    return x.mean(dim=axes_of_maps(x))
 
 
-class GlobalAvgPool2d(nn.Module):
+def global_max_pool(x: Tensor) -> Tensor:
+    """The maximum of each map: (N, C, *axes) -> (N, C).
+
+    Raises:
+        ValueError: x has no axes after its channels.
+    """
+    return x.amax(dim=axes_of_maps(x))
+
+
+def axes_of_maps(x: Tensor) -> tuple[int, ...]:
+    """The axes of x (N, C, *axes) after channels."""
+    if x.ndim < 3:
+        raise ValueError(f"x must be (N, C) and axes of its maps more, not {tuple(x.shape)}")
+    return tuple(range(2, x.ndim))
+
+
+class GlobalPool(nn.Module, ABC):
+    """One number of each map: (N, C, *axes) -> (N, C), for the number of axes in its name.
+
+    Raises:
+        ValueError: in ``forward``, when x has another number of axes.
+    """
+
+    num_axes: int
+
+    @abstractmethod
+    def pool(self, x: Tensor) -> Tensor:
+        """x (N, C, *axes) -> (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != self.num_axes + 2:
+            raise ValueError(f"x must be (N, C) and {self.num_axes} axes more, not {tuple(x.shape)}")
+        return self.pool(x)
+
+
+class GlobalAvgPool1d(GlobalPool):
+    """The mean of each line: (N, C, L) -> (N, C)."""
+
+    num_axes = 1
+
+    def pool(self, x: Tensor) -> Tensor:
+        return global_average_pool(x)
+
+
+class GlobalAvgPool2d(GlobalPool):
     """The mean of each map: (N, C, H, W) -> (N, C).
 
     Source: Lin et al. 2013, "Network in network", arXiv:1312.4400, section 3.2.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    num_axes = 2
+
+    def pool(self, x: Tensor) -> Tensor:
         return global_average_pool(x)
+
+
+class GlobalAvgPool3d(GlobalPool):
+    """The mean of each volume: (N, C, D, H, W) -> (N, C)."""
+
+    num_axes = 3
+
+    def pool(self, x: Tensor) -> Tensor:
+        return global_average_pool(x)
+
+
+class GlobalMaxPool1d(GlobalPool):
+    """The maximum of each line: (N, C, L) -> (N, C)."""
+
+    num_axes = 1
+
+    def pool(self, x: Tensor) -> Tensor:
+        return global_max_pool(x)
+
+
+class GlobalMaxPool2d(GlobalPool):
+    """The maximum of each map: (N, C, H, W) -> (N, C): whether it sees its pattern anywhere.
+
+    Source: Oquab et al. 2015, "Is object localization for free?", section 3.
+    """
+
+    num_axes = 2
+
+    def pool(self, x: Tensor) -> Tensor:
+        return global_max_pool(x)
+
+
+class GlobalMaxPool3d(GlobalPool):
+    """The maximum of each volume: (N, C, D, H, W) -> (N, C)."""
+
+    num_axes = 3
+
+    def pool(self, x: Tensor) -> Tensor:
+        return global_max_pool(x)
 
 
 class ScaledAvgPool2d(nn.Module):
@@ -194,10 +300,14 @@ class ScaledAvgPool2d(nn.Module):
 
     Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition", layer S2. (The
     paper takes the window's sum; the coefficient differs by the window's area.)
+
+    Raises:
+        ValueError: a number below 1.
     """
 
     def __init__(self, channels: int, kernel_size: int = 2) -> None:
         super().__init__()
+        check_counts(channels=channels, kernel_size=kernel_size)
         self.kernel_size = kernel_size
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))

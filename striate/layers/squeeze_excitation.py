@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.layers.pooling import global_average_pool
+from striate.ops.padding import check_counts
 
 
 class SqueezeExcitation(nn.Module):
@@ -21,19 +22,23 @@ class SqueezeExcitation(nn.Module):
         reduction: r, how much the middle layer narrows; it keeps the block small and makes it general.
 
     Raises:
-        ValueError: fewer channels than ``reduction``.
+        ValueError: fewer channels than ``reduction``, or a number below 1; in ``forward``, x of another
+            shape.
 
     Source: Hu et al. 2017, "Squeeze-and-excitation networks", arXiv:1709.01507, section 3.
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
+        check_counts(channels=channels, reduction=reduction)
         if channels < reduction:
             raise ValueError(f"{channels} channels cannot be reduced {reduction} times")
         self.reduce = nn.Linear(channels, channels // reduction)
         self.expand = nn.Linear(channels // reduction, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:
+            raise ValueError(f"x must be (N, C, H, W), not {tuple(x.shape)}")
         hidden = F.relu(self.reduce(global_average_pool(x)))  # (N, C, H, W) -> (N, C) -> (N, C/r)
         scales = torch.sigmoid(self.expand(hidden))  # (N, C/r) -> (N, C)
         return x * scales[:, :, None, None]

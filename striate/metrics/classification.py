@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from striate.metrics.inputs import check_probabilities, checked_ids, stacked
 from striate.metrics.metric import Metric
 from striate.samples import Classification
 
@@ -36,9 +37,14 @@ class ClassificationMetric(Metric):
         top_k: the k of the top-k accuracies; 1 is always there, and a k that is not below K is left out,
             since its accuracy would be 1.
         bins: M, of the calibration error.
+
+    Raises:
+        ValueError: a number below 1.
     """
 
     def __init__(self, num_classes: int, top_k: Sequence[int] = (1, 5), bins: int = 15) -> None:
+        if min(num_classes, bins, *top_k) < 1:
+            raise ValueError(f"expected numbers from 1 on: {num_classes=}, {top_k=}, {bins=}")
         self.num_classes = num_classes
         self.top_k = tuple(k for k in top_k if 1 < k < num_classes)
         self.bins = bins
@@ -55,31 +61,40 @@ class ClassificationMetric(Metric):
 
     def update(self, predictions: Sequence[Classification], targets: Tensor) -> None:
         """Take in one batch: predictions and their int64 (N,) class ids; raises as ``update_probs``."""
-        rows = [prediction.probs for prediction in predictions]
-        self.update_probs(torch.stack(rows) if rows else torch.zeros(0, self.num_classes), targets)
+        self.update_probs(stacked([p.probs for p in predictions], (self.num_classes,), "probs"), targets)
 
     def update_probs(self, probs: Tensor, targets: Tensor) -> None:
         """Take in one batch as one tensor.
 
         Args:
             probs: floating point (N, K), each row summing to one.
-            targets: int64 (N,) class ids.
+            targets: (N,) class ids, of any integer type.
 
         Raises:
-            ValueError: another number of classes, a class id outside 0..K-1, or a probability that is
-                not a number.
+            ValueError: another number of classes or pictures, a class id that is no whole number or outside
+                0..K-1, or rows that are no probabilities, as logits are none: a number outside 0..1, or a sum
+                that is not one.
         """
+        self._check_shapes(probs, targets)
+        check_probabilities(probs, sum_to_one=True)
+        self._take_in(probs, checked_ids(targets, self.num_classes))
+
+    def update_parts(self, probs: Tensor, targets: Tensor) -> None:
+        """As ``update_probs``, of rows that need not sum to one: what of them counts, the rest being 0."""
+        self._check_shapes(probs, targets)
+        check_probabilities(probs, sum_to_one=False)
+        self._take_in(probs, checked_ids(targets, self.num_classes))
+
+    def _check_shapes(self, probs: Tensor, targets: Tensor) -> None:
         if probs.ndim != 2 or probs.shape[1] != self.num_classes or targets.shape != probs.shape[:1]:
             expected = f"probs (N, {self.num_classes}) and targets (N,)"
             raise ValueError(f"expected {expected}, got {tuple(probs.shape)} and {tuple(targets.shape)}")
+
+    def _take_in(self, probs: Tensor, targets: Tensor) -> None:
         if not len(targets):
             return
         targets = targets.to(probs.device)
-        if targets.min() < 0 or targets.max() >= self.num_classes:
-            raise ValueError(f"class ids must lie in 0..{self.num_classes - 1}")
         confidence, predicted = probs.max(dim=1)  # of equal values the first
-        if confidence.isnan().any():
-            raise ValueError("a probability is not a number")
         target_probs = probs.gather(1, targets[:, None])  # (N, 1)
         if self.top_k:
             self._count_hits(probs, targets, target_probs)

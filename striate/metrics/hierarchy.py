@@ -14,6 +14,7 @@ from torch import Tensor
 
 from striate.metrics.average_precision import AveragePrecision
 from striate.metrics.classification import SMALLEST_PROB, ClassificationMetric
+from striate.metrics.inputs import check_probabilities, checked_ids, stacked
 from striate.metrics.metric import Metric
 from striate.samples import Detections, Objects, TreeClassification
 
@@ -41,16 +42,22 @@ class HierarchicalAccuracy(Metric):
         """Take in one batch: predictions and their int64 (N,) node ids.
 
         Raises:
-            ValueError: a node id outside 0..V-1, or a probability that is not a number.
+            ValueError: another number of pictures or nodes, a node id that is no whole number or outside
+                0..V-1, or a probability that is not a number in 0..1.
         """
+        if len(predictions) != len(targets):
+            raise ValueError(
+                f"expected as many predictions as targets, got {len(predictions)}, {len(targets)}"
+            )
         if not predictions:
             return
-        targets = targets.cpu()
-        probs = torch.stack([prediction.probs for prediction in predictions]).cpu()
-        found = torch.tensor([prediction.label for prediction in predictions])
+        targets = checked_ids(targets, len(self.paths)).cpu()
+        probs = stacked([prediction.probs for prediction in predictions], (len(self.paths),), "probs").cpu()
+        check_probabilities(probs, sum_to_one=False)
+        found = checked_ids(torch.tensor([prediction.label for prediction in predictions]), len(self.paths))
         level = self.depths[found].minimum(self.depths[targets])
         judged = self.paths[found, level][:, None]
-        self.nodes.update_probs(torch.zeros_like(probs).scatter_(1, judged, probs.gather(1, judged)), targets)
+        self.nodes.update_parts(torch.zeros_like(probs).scatter_(1, judged, probs.gather(1, judged)), targets)
         of_labels = probs.gather(1, targets[:, None]).double()
         self._log_loss -= float(of_labels.clamp_min(SMALLEST_PROB).log().sum())
         self._count_levels(self.paths[found], self.paths[targets])

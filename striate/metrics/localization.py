@@ -6,8 +6,8 @@ Shapes: N pictures, K classes.
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
+from striate.metrics.inputs import check_probabilities, checked_ids, stacked
 from striate.metrics.matching import box_areas, intersections, parts
 from striate.metrics.metric import Metric
 from striate.samples import Localization, Objects
@@ -20,9 +20,14 @@ class LocalizationMetric(Metric):
 
     Args:
         num_classes: K.
+
+    Raises:
+        ValueError: K is below 1.
     """
 
     def __init__(self, num_classes: int) -> None:
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, not {num_classes}")
         self.num_classes = num_classes
         self.reset()
 
@@ -35,20 +40,20 @@ class LocalizationMetric(Metric):
         """Take in one batch: N predictions and the object of each picture, both in pixels of the pictures.
 
         Raises:
-            ValueError: another number of pictures, a picture without exactly one object, a class id
-                outside 0..K-1, another number of classes, or a prediction that is not a number.
+            ValueError: another number of pictures, a picture without exactly one object, a class id that is
+                no whole number or outside 0..K-1, another number of classes, probabilities that are none, or
+                a box that is not finite.
         """
         if len(predictions) != len(targets) or not bool((targets.counts == 1).all()):
             raise ValueError("expected exactly one object in each picture, and one prediction for it")
         if not len(predictions):
             return
-        probs = torch.stack([prediction.probs for prediction in predictions])
-        boxes = torch.stack([prediction.box_xyxy for prediction in predictions])
-        labels = targets.labels.to(probs.device)
-        if probs.shape[1] != self.num_classes or labels.min() < 0 or labels.max() >= self.num_classes:
-            raise ValueError(f"expected {self.num_classes} classes")
-        if probs.isnan().any() or not boxes.isfinite().all():
-            raise ValueError("a prediction is not a number")
+        probs = stacked([prediction.probs for prediction in predictions], (self.num_classes,), "probs")
+        boxes = stacked([prediction.box_xyxy for prediction in predictions], (4,), "boxes")
+        labels = checked_ids(targets.labels, self.num_classes).to(probs.device)
+        check_probabilities(probs, sum_to_one=True)
+        if not boxes.isfinite().all() or not targets.boxes_xyxy.isfinite().all():
+            raise ValueError("the side of a box is not a number")
         right = (probs.max(dim=1).indices == labels).cpu().numpy()
         found, true = boxes.double().cpu().numpy(), targets.boxes_xyxy.double().cpu().numpy()
         shared = intersections(found, true)

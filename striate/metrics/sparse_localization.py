@@ -6,9 +6,11 @@ Shapes: N pictures, K classes.
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 
 from striate.metrics.average_precision import AveragePrecision
+from striate.metrics.inputs import checked_ids
 from striate.metrics.localization import LocalizationMetric
 from striate.metrics.matching import Flags, Floats
 from striate.metrics.metric import Metric
@@ -46,11 +48,21 @@ class SparseLocalizationMetric(Metric):
         each, both in pixels of the pictures.
 
         Raises:
-            ValueError: as ``AveragePrecision.update``, a prediction without exactly one box, or a picture
-                with more than one object.
+            ValueError: as ``AveragePrecision.update``, another number of pictures, a prediction without
+                exactly one box, with a class that is none or a score outside 0..1, or a picture with more
+                than one object.
         """
+        if len(predictions) != len(targets):
+            raise ValueError(
+                f"expected as many predictions as pictures, got {len(predictions)}, {len(targets)}"
+            )
         if any(len(prediction) != 1 for prediction in predictions) or bool((targets.counts > 1).any()):
             raise ValueError("expected one box for each picture, and at most one object in it")
+        if predictions:
+            checked_ids(torch.cat([prediction.labels for prediction in predictions]), len(self.boxes.classes))
+            scores = torch.cat([prediction.scores for prediction in predictions])
+            if not ((scores >= 0) & (scores <= 1)).all():  # NaN is neither
+                raise ValueError("scores must lie in 0..1")
         self.boxes.update(predictions, targets)
         there = targets.counts > 0
         places = [

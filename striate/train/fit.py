@@ -22,7 +22,7 @@ from striate.train.checkpoint import TrainingState, save_checkpoint
 from striate.train.distributed import Processes
 from striate.train.loop import StepSettings, train_one_epoch
 from striate.train.precision import Precision
-from striate.train.schedule import build_schedule
+from striate.train.schedule import build_momentum, build_schedule
 from striate.train.transfer import choose_phases, describe_phase, next_phase
 
 if TYPE_CHECKING:
@@ -156,7 +156,9 @@ def _step_settings(
     schedule = build_schedule(recipe.schedule, steps_per_epoch, phase.epochs)
     lr = phase.lr or recipe.optimizer.lr
     settings = recipe.train
-    return StepSettings(lr, schedule, precision, settings.clip_value, settings.clip_norm, settings.seed)
+    momentum = build_momentum(recipe.schedule, steps_per_epoch, phase.epochs)
+    clipping = settings.clip_value, settings.clip_norm
+    return StepSettings(lr, schedule, precision, *clipping, settings.seed, momentum)
 
 
 def finish_epoch(state: TrainingState, job: Job, settings: StepSettings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from striate.samples import Batch
 from striate.train.checkpoint import TrainingState
 from striate.train.distributed import Processes, picture_seeds, seed_step
 from striate.train.memory import with_smaller_parts
-from striate.train.optimizer import clip_gradients, set_learning_rate
+from striate.train.optimizer import add_l1, clip_gradients, set_learning_rate, set_momentum
 from striate.train.precision import Precision, autocast
 from striate.train.replicas import gradients_summed, is_shard
 from striate.train.schedule import Schedule
@@ -36,6 +36,7 @@ class StepSettings:
     clip_value: float | None = None
     clip_norm: float | None = None
     seed: int = 0  # of what is drawn within a step, such as dropout
+    momentum: Schedule | None = None  # of the steps of the phase; None: the optimizer's own
 
 
 def train_one_epoch(
@@ -58,6 +59,8 @@ def train_one_epoch(
         seed_step(settings.seed, state.step, state.processes.rank)
         lr = settings.lr * settings.schedule(state.step - state.phase_step)
         set_learning_rate(state.optimizer, lr)
+        if settings.momentum:
+            set_momentum(state.optimizer, settings.momentum(state.step - state.phase_step))
         terms, parts = with_smaller_parts(
             partial(backward, state, task, batch, prepare, settings.precision, settings.seed),
             state.model,
@@ -69,6 +72,7 @@ def train_one_epoch(
         state.micro_batches = max(state.micro_batches, parts)  # a batch of few pictures does not lower it
         norm = clip_gradients(state.model.parameters(), settings.clip_value, settings.clip_norm)
         check_finite(terms["loss"], float(norm), state.step, batch)
+        add_l1(state.optimizer)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.step += 1

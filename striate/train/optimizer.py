@@ -18,14 +18,20 @@ def build_optimizer(
 
     Weight decay leaves out biases and normalization weights (every parameter of fewer than two
     dimensions) unless ``decay_all`` is set. Adam's decay is its classic L2 term, AdamW's and Nadam's is
-    decoupled (Loshchilov and Hutter 2017).
+    decoupled (Loshchilov and Hutter 2017). Each group keeps its factor of the L1 norm as "l1": that of weight
+    decay's parameters is ``settings.l1``, and ``add_l1`` makes it felt.
     """
     kinds: dict[tuple[float, bool], list[nn.Parameter]] = {}  # by factor, and whether weights decay
     for parameter in (p for p in model.parameters() if p.requires_grad):
         decays = settings.decay_all or parameter.ndim >= 2
         kinds.setdefault((factors[parameter] if factors else 1.0, decays), []).append(parameter)
     groups: list[dict[str, Any]] = [
-        {"params": parameters, "factor": factor, **({} if decays else {"weight_decay": 0.0})}
+        {
+            "params": parameters,
+            "factor": factor,
+            "l1": settings.l1 if decays else 0.0,
+            **({} if decays else {"weight_decay": 0.0}),
+        }
         for (factor, decays), parameters in sorted(kinds.items(), key=lambda kind: kind[0], reverse=True)
     ]
     lr, decay, eps, betas = settings.lr, settings.weight_decay, settings.eps, settings.betas
@@ -51,6 +57,29 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """The learning rate of every parameter group: ``lr`` times the group's factor."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["factor"]
+
+
+def set_momentum(optimizer: torch.optim.Optimizer, momentum: float) -> None:
+    """The momentum of every parameter group: of Adam and its kin the first of the betas."""
+    for group in optimizer.param_groups:
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+        else:
+            group["momentum"] = momentum
+
+
+@torch.no_grad()
+def add_l1(optimizer: torch.optim.Optimizer) -> None:
+    """Add the gradient of ``l1 * sum(|weight|)`` to that of every parameter whose group has an "l1".
+
+    As with weight decay, it is no part of the loss that is told, and comes after clipping. A weight that is
+    0 is not moved by it.
+    """
+    for group in optimizer.param_groups:
+        if l1 := group.get("l1", 0.0):  # a state saved before there was any has none
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.add_(parameter.sign(), alpha=l1)
 
 
 def clip_gradients(

@@ -25,7 +25,7 @@ from striate.train.distributed import seed_step
 from striate.train.fit import Feed, TrainBatches
 from striate.train.loop import backward, train_mode
 from striate.train.memory import with_smaller_parts
-from striate.train.optimizer import clip_gradients, set_learning_rate
+from striate.train.optimizer import add_l1, clip_gradients, set_learning_rate
 from striate.train.precision import Precision
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def range_test(
             break
         set_learning_rate(state.optimizer, rate)
         clip_gradients(state.model.parameters(), clip_value, clip_norm)
+        add_l1(state.optimizer)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.step += 1

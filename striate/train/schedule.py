@@ -1,11 +1,11 @@
-"""Learning-rate schedules: functions of the step, without a state."""
+"""Schedules of learning rate and momentum: functions of the step, without a state."""
 
 import math
 from collections.abc import Callable
 
 from striate.recipe import ScheduleSettings
 
-Schedule = Callable[[int], float]  # step, from 0 -> factor of the peak learning rate
+Schedule = Callable[[int], float]  # step, from 0 -> factor of the peak learning rate, or momentum
 
 
 def build_schedule(settings: ScheduleSettings, steps_per_epoch: int, epochs: int) -> Schedule:
@@ -32,6 +32,23 @@ def build_schedule(settings: ScheduleSettings, steps_per_epoch: int, epochs: int
         return 1.0
 
     return factor
+
+
+def build_momentum(settings: ScheduleSettings, steps_per_epoch: int, epochs: int) -> Schedule | None:
+    """The momentum at each step, where it moves: it falls to the lower one while the learning rate rises to
+    its peak, and rises again while that falls (Smith 2018, arXiv:1803.09820, section 4.2)."""
+    if settings.momentum is None:
+        return None
+    low, high = settings.momentum
+    total, peak = steps_per_epoch * epochs, settings.peak
+
+    def momentum(step: int) -> float:
+        progress = step / total
+        if progress < peak:
+            return high + (low - high) * progress / peak
+        return low + (high - low) * (progress - peak) / (1 - peak) if peak < 1 else low
+
+    return momentum
 
 
 def cosine(progress: float, final: float) -> float:

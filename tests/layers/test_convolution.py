@@ -12,8 +12,10 @@ from striate.layers import (
     Conv2d,
     Conv3d,
     ConvNormAct,
+    DepthwiseConv1d,
     DepthwiseConv2d,
     PartiallyConnectedConv2d,
+    SeparableConv1d,
     SeparableConv2d,
 )
 
@@ -125,6 +127,92 @@ def test_separable_convolution_equals_keras(kernel, stride, dilation, padding):
     )
     expected = channels_first(peer(channels_last(x)))
     torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("multiplier", [1, 3])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (4, 2, 1), (2, 3, 1), (3, 1, 2)])
+def test_depthwise_convolution_along_one_axis_equals_keras(kernel, stride, dilation, padding, multiplier):
+    x = torch.randn(2, 4, 14)
+    layer = DepthwiseConv1d(4, kernel, multiplier, stride, padding, dilation)
+    weight = layer.weight.detach().view(4, multiplier, kernel).permute(2, 0, 1).numpy()
+    expected = keras.ops.depthwise_conv(channels_last(x), weight, stride, padding, "channels_last", dilation)
+    expected = channels_first(expected) + layer.bias.detach()[:, None]
+    torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid", "causal"])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (4, 2, 1), (3, 1, 2)])
+def test_separable_convolution_along_one_axis_equals_keras(kernel, stride, dilation, padding):
+    x = torch.randn(2, 4, 14)
+    layer = SeparableConv1d(4, 5, kernel, stride, padding, dilation, depth_multiplier=2)
+    before = dilation * (kernel - 1) if padding == "causal" else 0
+    theirs = "valid" if before else padding
+    peer = keras.layers.SeparableConv1D(
+        5, kernel, stride, theirs, "channels_last", dilation_rate=dilation, depth_multiplier=2
+    )
+    peer.build((2, 14 + before, 4))
+    depthwise = layer.depthwise.weight.detach().view(4, 2, kernel).permute(2, 0, 1).numpy()
+    peer.set_weights(
+        [depthwise, keras_kernel(layer.pointwise.weight).numpy(), layer.pointwise.bias.detach().numpy()]
+    )
+    expected = channels_first(peer(channels_last(nn.functional.pad(x, (before, 0)))))
+    torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(1, 1, 1), (2, 1, 1), (3, 2, 1), (3, 1, 4)])
+def test_causal_convolution_equals_keras_and_sees_nothing_that_comes_later(kernel, stride, dilation):
+    x = torch.randn(2, 3, 14, requires_grad=True)
+    layer = Conv1d(3, 4, kernel, stride, "causal", dilation)
+    peer = keras.layers.Conv1D(4, kernel, stride, "causal", "channels_last", dilation_rate=dilation)
+    peer.build((2, 14, 3))
+    peer.set_weights([keras_kernel(layer.weight).numpy(), layer.bias.detach().numpy()])
+    y = layer(x)
+    torch.testing.assert_close(y.detach(), channels_first(peer(channels_last(x))), atol=1e-5, rtol=1e-5)
+    assert y.shape[2] == -(-14 // stride)
+    for place in range(y.shape[2]):
+        (gradient,) = torch.autograd.grad(y[:, :, place].sum(), x, retain_graph=True)
+        assert not gradient[:, :, place * stride + 1 :].any()
+        assert gradient[:, :, place * stride].any()
+
+
+@pytest.mark.parametrize("padding", ["same", "valid", 1])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (4, 1), (4, 3)])
+@pytest.mark.parametrize("num_axes", [1, 2, 3])
+def test_one_picture_without_a_batch_gives_what_it_gives_in_one(num_axes, kernel, stride, padding):
+    x = torch.randn(3, *SIZES[num_axes])
+    layer = CONVOLUTIONS[num_axes](3, 4, kernel, stride, padding)
+    torch.testing.assert_close(layer(x), layer(x[None])[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"kernel_size": 0}, "kernel_size"),
+        ({"kernel_size": (3, 3, 3)}, "kernel_size"),
+        ({"kernel_size": 2.5}, "kernel_size"),
+        ({"stride": 0}, "stride"),
+        ({"stride": (1, -1)}, "stride"),
+        ({"dilation": 0}, "dilation"),
+        ({"padding": -1}, "padding"),
+        ({"padding": (1, 2, 3)}, "padding"),
+        ({"padding": "causal"}, "padding"),
+        ({"padding": None}, "padding"),
+        ({"in_channels": 0}, "in_channels"),
+        ({"out_channels": -4}, "out_channels"),
+        ({"groups": 0}, "groups"),
+        ({"groups": 3}, "groups"),
+    ],
+)
+def test_arguments_that_cannot_be_are_named(arguments, named):
+    with pytest.raises(ValueError, match=named):
+        Conv2d(**({"in_channels": 4, "out_channels": 4, "kernel_size": 3} | arguments))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (1, 2, 3, 8, 8)])
+def test_an_input_of_other_axes_is_refused(shape):
+    with pytest.raises(ValueError, match="x must be"):
+        Conv2d(3, 4, 3, 2, "same")(torch.randn(shape))
 
 
 def test_separable_convolution_takes_few_parameters():

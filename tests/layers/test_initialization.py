@@ -10,6 +10,7 @@ from striate.layers import (
     ConvTranspose2d,
     DepthwiseConv2d,
     PartiallyConnectedConv2d,
+    bilinear_,
     fans,
     glorot_normal_,
     glorot_uniform_,
@@ -130,3 +131,16 @@ def test_deep_relu_nets_keep_their_signal_with_he_weights():
     x = torch.randn(1, 64, 16, 16)
     initialize(net, he_normal_)
     assert 0.2 < net(x).square().mean().item() < 5  # torch's own start leaves about 1e-14
+
+
+def test_weights_that_cannot_be_filled_are_named():
+    with pytest.raises(ValueError, match="weight must be"):
+        he_normal_(torch.empty(3))
+    with pytest.raises(ValueError, match="weight must be"):
+        he_normal_(torch.empty(3, 0))
+    with pytest.raises(ValueError, match="groups"):
+        glorot_uniform_(torch.empty(4, 2, 3, 3), groups=3)
+    with pytest.raises(ValueError, match="weight must be"):
+        bilinear_(torch.empty(3, 3))
+    with pytest.raises(ValueError, match="weight_init"):
+        initialize(nn.Linear(2, 2), "he")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from striate import layers
 from striate.errors import InputError
 from striate.layers import (
     AvgPool1d,
@@ -19,6 +20,7 @@ from striate.layers import (
     MaxPool3d,
     ScaledAvgPool2d,
     global_average_pool,
+    global_max_pool,
 )
 
 MAX_POOLS = {1: MaxPool1d, 2: MaxPool2d, 3: MaxPool3d}
@@ -141,6 +143,51 @@ def test_global_average_pooling_is_the_mean_over_height_and_width():
     expected = x.numpy().reshape(3, 5, -1).mean(-1)
     np.testing.assert_allclose(global_average_pool(x).numpy(), expected, atol=1e-6)
     assert torch.equal(GlobalAvgPool2d()(x), global_average_pool(x))
+
+
+@pytest.mark.parametrize("num_axes", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["Max", "Average"])
+def test_global_pooling_equals_keras(kind, num_axes):
+    x = torch.randn(3, 5, *SIZES[num_axes]) - 5
+    peer = getattr(keras.layers, f"Global{kind}Pooling{num_axes}D")(data_format="channels_last")
+    ours = getattr(layers, f"Global{'Max' if kind == 'Max' else 'Avg'}Pool{num_axes}d")()
+    torch.testing.assert_close(ours(x), peer(x.movedim(1, -1)))
+    with pytest.raises(ValueError, match="x must be"):
+        ours(x[0])
+
+
+@pytest.mark.parametrize("pool", [global_average_pool, global_max_pool])
+def test_global_pooling_needs_maps(pool):
+    with pytest.raises(ValueError, match="x must be"):
+        pool(torch.randn(2, 3))
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 1), (3, 2), (4, 1), (2, 3)])
+@pytest.mark.parametrize("num_axes", [1, 2, 3])
+def test_one_picture_without_a_batch_gives_what_it_gives_in_one(num_axes, kernel, stride, padding):
+    x = torch.randn(3, *SIZES[num_axes])
+    for layer in (MAX_POOLS[num_axes](kernel, stride, padding), AVG_POOLS[num_axes](kernel, stride, padding)):
+        torch.testing.assert_close(layer(x), layer(x[None])[0])
+
+
+@pytest.mark.parametrize(
+    ("build", "named"),
+    [
+        (lambda: MaxPool2d(0), "kernel_size"),
+        (lambda: MaxPool2d((2, 2, 2)), "kernel_size"),
+        (lambda: AvgPool1d(2, 0), "stride"),
+        (lambda: AvgPool2d(3, padding=2), "padding"),
+        (lambda: MaxPool3d(3, padding=-1), "padding"),
+        (lambda: ChannelMaxPool(0), "pool_size"),
+        (lambda: ChannelAvgPool(1.5), "pool_size"),
+        (lambda: ScaledAvgPool2d(0), "channels"),
+        (lambda: MaxPool2d(2, padding="same")(torch.randn(4, 4)), "x must be"),
+    ],
+)
+def test_arguments_that_cannot_be_are_named(build, named):
+    with pytest.raises(ValueError, match=named):
+        build()
 
 
 def test_scaled_average_pooling_is_mean_times_coefficient_plus_bias_of_each_map():

@@ -7,7 +7,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from striate.layers import Conv2d, ConvTranspose2d, bilinear_
+from striate.layers import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    bilinear_,
+)
+
+CONVOLUTIONS = {1: Conv1d, 2: Conv2d, 3: Conv3d}
+TRANSPOSED = {1: ConvTranspose1d, 2: ConvTranspose2d, 3: ConvTranspose3d}
+SIZES = {1: (6,), 2: (4, 5), 3: (3, 4, 2)}
 
 GEOMETRIES = list(itertools.product((1, 2, 3, 4, 5), (1, 2, 3)))  # (kernel, stride)
 
@@ -102,3 +114,78 @@ def test_bilinear_weights_by_hand():
 def test_interpolation_cannot_change_the_number_of_channels():
     with pytest.raises(ValueError, match="keeps the channels"):
         bilinear_(torch.empty(4, 2, 4, 4))
+
+
+def keras_transposed(layer, x, padding, output_padding):
+    weight = layer.weight.detach().movedim((0, 1), (-1, -2))  # (C, K, *kernel) -> (*kernel, K, C)
+    y = keras.ops.conv_transpose(
+        x.movedim(1, -1), weight, layer.stride[0], padding, output_padding, "channels_last"
+    )
+    return y.movedim(-1, 1) + layer.bias.view(1, -1, *[1] * (x.ndim - 2))
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("num_axes", [1, 3])
+def test_along_one_axis_and_three_it_equals_keras(num_axes, padding):
+    x = torch.randn(2, 3, *SIZES[num_axes])
+    for kernel, stride in GEOMETRIES:
+        layer = TRANSPOSED[num_axes](3, 2, kernel, stride, padding)
+        expected = keras_transposed(layer, x, padding, None)
+        torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5, msg=f"{kernel=} {stride=}")
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("kernel", "stride", "output_padding"), [(3, 2, 0), (3, 2, 1), (5, 3, 2), (4, 3, 1)])
+@pytest.mark.parametrize("num_axes", [1, 2, 3])
+def test_with_output_padding_it_equals_keras(num_axes, kernel, stride, output_padding, padding):
+    x = torch.randn(2, 3, *SIZES[num_axes])
+    layer = TRANSPOSED[num_axes](3, 2, kernel, stride, padding, output_padding=output_padding)
+    expected = keras_transposed(layer, x, padding, output_padding)
+    torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation"), [(3, 1, 2), (2, 2, 3), (3, 2, 2), (2, 4, 2), (1, 2, 3)]
+)
+@pytest.mark.parametrize("num_axes", [1, 2, 3])
+def test_with_dilation_it_is_the_gradient_of_the_same_dilated_convolution(num_axes, kernel, stride, dilation):
+    sizes = SIZES[num_axes]
+    x = torch.randn(2, 3, *sizes)
+    layer = TRANSPOSED[num_axes](3, 2, kernel, stride, "same", bias=False, dilation=dilation)
+    convolution = CONVOLUTIONS[num_axes](2, 3, kernel, stride, "same", dilation, bias=False)
+    convolution.weight = layer.weight
+    large = torch.zeros(2, 2, *[size * stride for size in sizes], requires_grad=True)
+    (gradient,) = torch.autograd.grad(convolution(large), large, x)
+    torch.testing.assert_close(layer(x), gradient, atol=1e-5, rtol=1e-5)
+
+
+def test_numbers_with_output_padding_and_dilation_are_torchs():
+    x = torch.randn(1, 4, 5, 6)
+    layer = ConvTranspose2d(4, 6, 3, 2, (2, 1), groups=2, output_padding=(1, 0), dilation=(2, 1))
+    expected = F.conv_transpose2d(x, layer.weight, layer.bias, 2, (2, 1), (1, 0), 2, (2, 1))
+    assert torch.equal(layer(x), expected)
+
+
+@pytest.mark.parametrize("num_axes", [1, 2, 3])
+def test_one_picture_without_a_batch_gives_what_it_gives_in_one(num_axes):
+    x = torch.randn(3, *SIZES[num_axes])
+    for kernel, stride in ((3, 2), (4, 2), (2, 3)):
+        layer = TRANSPOSED[num_axes](3, 2, kernel, stride, "same")
+        torch.testing.assert_close(layer(x), layer(x[None])[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"output_padding": 2}, "output_padding"),
+        ({"output_padding": -1}, "output_padding"),
+        ({"output_padding": (0, 0, 0)}, "output_padding"),
+        ({"dilation": 0}, "dilation"),
+        ({"padding": "full"}, "padding"),
+        ({"kernel_size": (3, 3, 3)}, "kernel_size"),
+        ({"groups": 3}, "groups"),
+    ],
+)
+def test_arguments_that_cannot_be_are_named(arguments, named):
+    with pytest.raises(ValueError, match=named):
+        ConvTranspose2d(**({"in_channels": 4, "out_channels": 4, "kernel_size": 3, "stride": 2} | arguments))

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,8 +174,20 @@ def test_nothing_taken_in_is_an_error(empty_updates: int) -> None:
         (torch.ones(2, 3) / 3, torch.tensor([0, 3]), "class ids"),
         (torch.ones(2, 3) / 3, torch.tensor([0, -1]), "class ids"),
         (torch.tensor([[0.5, float("nan"), 0.5]]), torch.tensor([1]), "not a number"),
+        (torch.tensor([[2.0, -1.0, 0.0]]), torch.tensor([1]), "probs"),
+        (torch.tensor([[0.9, 0.9, 0.1]]), torch.tensor([1]), "sum to one"),
+        (torch.zeros(1, 3), torch.tensor([1]), "sum to one"),
+        (torch.tensor([[0.5, float("inf"), 0.5]]), torch.tensor([1]), "probs"),
+        (torch.tensor([[0, 1, 0]]), torch.tensor([1]), "probs"),
+        (torch.ones(2, 3) / 3, torch.tensor([0.0, 1.0]), "targets"),
+        (torch.ones(2, 3) / 3, torch.tensor([0.4, 1.6]), "targets"),
+        (torch.ones(2, 3) / 3, torch.tensor([True, False]), "targets"),
+        (torch.ones(2, 3) / 3, torch.tensor([[0], [1]]), "targets"),
     ],
-    ids=["classes", "count", "id too large", "id negative", "nan"],
+    ids=[
+        *("classes", "count", "id too large", "id negative", "nan", "logits", "sigmoids", "nothing", "inf"),
+        *("whole probs", "float targets", "fractions", "bool targets", "two axes"),
+    ],
 )
 def test_a_faulty_batch_is_refused_and_leaves_no_trace(probs: Tensor, targets: Tensor, message: str) -> None:
     good = random_case(20, 3, 3, seed=7)
@@ -188,3 +201,23 @@ def test_confusion_is_a_copy() -> None:
     metric = taken_in(3, *random_case(20, 3, 3, seed=8))
     metric.confusion.zero_()
     assert int(metric.confusion.sum()) == 20
+
+
+@pytest.mark.parametrize("arguments", [{"num_classes": 0}, {"bins": 0}, {"top_k": (1, 0)}])
+def test_numbers_below_one_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="from 1 on"):
+        ClassificationMetric(**({"num_classes": 3} | arguments))
+
+
+def test_predictions_and_targets_must_be_as_many_and_of_the_same_classes() -> None:
+    with pytest.raises(ValueError, match="expected"):
+        ClassificationMetric(3).update([Classification(torch.ones(3) / 3)], torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="expected probs"):
+        ClassificationMetric(3).update([Classification(torch.ones(4) / 4)], torch.tensor([0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_class_ids_may_be_of_any_integer_type_and_probabilities_of_few_bits(dtype: torch.dtype) -> None:
+    probs, targets = random_case(50, 30, 30, seed=9)
+    metric = taken_in(30, probs.bfloat16(), targets.to(dtype))
+    assert torch.equal(metric.confusion, taken_in(30, probs.bfloat16(), targets).confusion)

@@ -146,3 +146,20 @@ def test_a_flat_tree_is_plain_average_precision() -> None:
     found = tree.compute()
     assert found.pop("map_50_level0") == pytest.approx(plain.compute()["map_50"])
     assert found == plain.compute()
+
+
+@pytest.mark.parametrize(
+    ("predictions", "targets", "named"),
+    [
+        (predicted(DOG), torch.tensor([DOG, CAT]), "as many predictions"),
+        (predicted(DOG), torch.tensor([6]), "class ids"),
+        (predicted(DOG), torch.tensor([-1]), "class ids"),
+        (predicted(DOG), torch.tensor([1.0]), "targets"),
+        ([TreeClassification(SURE[:5], PATHS[DOG][:2])], torch.tensor([DOG]), "probs"),
+        ([TreeClassification(SURE * 3, PATHS[DOG][:2])], torch.tensor([DOG]), "probs"),
+        ([TreeClassification(SURE * float("nan"), PATHS[DOG][:2])], torch.tensor([DOG]), "not a number"),
+    ],
+)
+def test_what_the_accuracy_of_a_tree_does_not_take(predictions: Any, targets: Any, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        HierarchicalAccuracy(PATHS).update(predictions, targets)

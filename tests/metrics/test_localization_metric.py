@@ -74,5 +74,23 @@ def test_every_picture_has_exactly_one_object() -> None:
 def test_what_is_not_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="not a number"):
         LocalizationMetric(3).update([prediction(0, 0, 0, 1, float("nan"))], one_each((0, 0, 1, 1, 0)))
+    with pytest.raises(ValueError, match="not a number"):
+        LocalizationMetric(3).update([prediction(0, 0, 0, 1, 1)], one_each((0, 0, 1, float("nan"), 0)))
     with pytest.raises(ValueError, match="no samples"):
         LocalizationMetric(3).compute()
+
+
+def test_what_cannot_be_is_refused() -> None:
+    box, target = torch.tensor([0.0, 0, 1, 1]), one_each((0, 0, 1, 1, 0))
+    logits = Localization(torch.tensor([3.0, -1.0, 0.5]), box)
+    for wrong, named in [
+        (logits, "probs"),
+        (Localization(torch.ones(4) / 4, box), "probs"),
+        (Localization(torch.ones(3) / 3, torch.zeros(5)), "boxes"),
+    ]:
+        with pytest.raises(ValueError, match=named):
+            LocalizationMetric(3).update([wrong], target)
+    with pytest.raises(ValueError, match="class ids"):
+        LocalizationMetric(3).update([prediction(0, 0, 0, 1, 1)], one_each((0, 0, 1, 1, 3)))
+    with pytest.raises(ValueError, match="num_classes"):
+        LocalizationMetric(0)

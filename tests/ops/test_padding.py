@@ -86,6 +86,32 @@ def test_only_lopsided_axes_are_copied():
     assert zeros == (1, 1)
 
 
+@pytest.mark.parametrize("name", ["size", "kernel_size", "stride", "dilation"])
+@pytest.mark.parametrize("number", [0, -1, 1.5])
+def test_numbers_that_cannot_be_are_named(name, number):
+    arguments = {"size": 8, "kernel_size": 3, "stride": 1, "dilation": 1} | {name: number}
+    with pytest.raises(ValueError, match=name):
+        output_size(**arguments)
+    if number != 1.5:
+        with pytest.raises(ValueError, match=name):
+            same_padding(**arguments)
+
+
+def test_an_input_of_other_axes_is_refused_and_one_without_a_batch_is_padded():
+    padded, zeros = pad_lopsided(torch.ones(2, 4, 4), (4, 3), (1, 1), (1, 1))
+    assert padded.shape == (2, 5, 4)
+    assert zeros == (1, 1)
+    for shape in ((4, 4), (1, 1, 1, 4, 4)):
+        with pytest.raises(ValueError, match="x must be"):
+            pad_lopsided(torch.ones(shape), (4, 3), (1, 1), (1, 1))
+
+
+@pytest.mark.parametrize("zeros", [-1, (0, -2), 0.5, None, True])
+def test_numbers_of_zeros_that_cannot_be_are_refused(zeros):
+    with pytest.raises(ValueError, match="padding"):
+        constant_padding(zeros, (3, 3), (1, 1), (1, 1))
+
+
 @pytest.mark.parametrize("word", ["SAME", "full", ""])
 def test_an_unknown_word_is_refused(word):
     with pytest.raises(ValueError, match="padding is"):

@@ -67,6 +67,9 @@ class Witness:
 class Setup:
     """A small job in ``folder``; ``values`` are the validation results of the epochs to come."""
 
+    optimizer = OPTIMIZER
+    schedule = ScheduleSettings(name="exponential", step_epochs=2, factor=0.5, warmup_epochs=0)
+
     def __init__(
         self, folder: Path, values: list[float] | None = None, witness: Witness | None = None
     ) -> None:
@@ -74,7 +77,7 @@ class Setup:
         model = Network().to(memory_format=torch.channels_last)
         self.state = TrainingState(
             model,
-            build_optimizer(model, OPTIMIZER),
+            build_optimizer(model, self.optimizer),
             ExponentialMovingAverage(model, 0.9),
         )
         generator = torch.Generator().manual_seed(1)
@@ -111,8 +114,7 @@ class Setup:
         if self.job.checkpoint.exists():
             load_checkpoint(self.job.checkpoint, self.state)
         train = TrainSettings(epochs=epochs, **settings)
-        schedule = ScheduleSettings(name="exponential", step_epochs=2, factor=0.5, warmup_epochs=0)
-        fit(self.state, self.job, Recipe(train=train, optimizer=OPTIMIZER, schedule=schedule))
+        fit(self.state, self.job, Recipe(train=train, optimizer=self.optimizer, schedule=self.schedule))
 
     def saved(self) -> tuple[dict[str, Tensor], dict]:
         tensors, facts = read_tensors(self.job.checkpoint)
@@ -236,6 +238,31 @@ def test_a_run_left_after_any_step_goes_on_exactly(tmp_path, steps):
     resumed = Setup(tmp_path / "broken", values)
     resumed.run(checkpoint_minutes=0)
     assert resumed.witness.steps == list(range(steps + 1, 10))
+    assert_same_end(resumed, reference)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("steps", [1, 4, 8])
+def test_with_a_moving_momentum_and_l1_it_goes_on_exactly_too(tmp_path, monkeypatch, name, steps):
+    settings = OptimizerSettings(name=name, lr=0.01, l1=1e-3)
+    cycle = ScheduleSettings(name="one_cycle", momentum=(0.8, 0.95))
+    monkeypatch.setattr(Setup, "optimizer", settings)
+    monkeypatch.setattr(Setup, "schedule", cycle)
+    reference = Setup(tmp_path / "whole")
+    reference.run(checkpoint_minutes=0)
+    group = reference.state.optimizer.param_groups[0]
+    last = group["betas"][0] if name == "adamw" else group["momentum"]
+    assert last == pytest.approx(0.8 + 0.15 * (8 / 9 - 0.25) / 0.75)  # of the last of nine steps
+    assert group["l1"] == 1e-3
+
+    def leave() -> None:
+        raise KeyError("left")
+
+    broken = Setup(tmp_path / "broken", witness=Witness(at_step=steps, act=leave))
+    with pytest.raises(KeyError, match="left"):
+        broken.run(checkpoint_minutes=0)
+    resumed = Setup(tmp_path / "broken")
+    resumed.run(checkpoint_minutes=0)
     assert_same_end(resumed, reference)
 
 

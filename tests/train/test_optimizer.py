@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from striate.recipe import OptimizerSettings
-from striate.train.optimizer import build_optimizer, clip_gradients, set_learning_rate
+from striate.train.optimizer import add_l1, build_optimizer, clip_gradients, set_learning_rate, set_momentum
 
 os.environ["KERAS_BACKEND"] = "torch"  # read once, when Keras is imported
 
@@ -211,6 +211,46 @@ def test_the_learning_rate_is_set_in_every_group():
     for index, (start, parameter) in enumerate(zip(before, network.parameters(), strict=True)):
         step = torch.from_numpy(gradient(tuple(start.shape), 0, index)).float()
         torch.testing.assert_close(parameter, start - 0.5 * step)
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adam", "adamw", "nadam"])
+def test_the_momentum_is_set_in_every_group_as_torchs_one_cycle_sets_it(name):
+    network = make_network()
+    optimizer = build_optimizer(network, OptimizerSettings(name=name, betas=(0.8, 0.97)))
+    set_momentum(optimizer, 0.85)
+    assert len(optimizer.param_groups) == 2
+    for group in optimizer.param_groups:
+        found = group["betas"] if "betas" in group else group["momentum"]
+        assert found == ((0.85, 0.97) if "betas" in group else 0.85)
+
+
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_l1_is_the_gradient_of_the_sum_of_sizes_of_what_weight_decay_shrinks(decay_all):
+    network, peer = make_network(), make_network()
+    peer.load_state_dict(network.state_dict())
+    settings = OptimizerSettings(name="sgd", lr=0.1, weight_decay=0.0, l1=0.03, decay_all=decay_all)
+    optimizer = build_optimizer(network, settings)
+    plain = build_optimizer(peer, settings.model_copy(update={"l1": 0.0}))
+    for _ in range(3):
+        of_ours, of_theirs = (sum(p.square().sum() for p in one.parameters()) for one in (network, peer))
+        sizes = sum(p.abs().sum() for p in peer.parameters() if decay_all or p.ndim >= 2)
+        of_ours.backward()
+        (of_theirs + 0.03 * sizes).backward()
+        add_l1(optimizer)
+        for one in (optimizer, plain):
+            one.step()
+            one.zero_grad()
+    for ours, theirs in zip(network.parameters(), peer.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_l1_leaves_out_what_has_no_gradient_and_states_that_know_none():
+    parameter = nn.Parameter(torch.ones(2, 2))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)  # as one that was saved before there was any
+    add_l1(optimizer)
+    optimizer.param_groups[0]["l1"] = 0.5
+    add_l1(optimizer)
+    assert parameter.grad is None
 
 
 def parameters_with_gradients(*gradients: list[float]) -> list[nn.Parameter]:

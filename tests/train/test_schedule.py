@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from striate.recipe import ScheduleSettings
-from striate.train.schedule import build_schedule
+from striate.recipe import OptimizerSettings, Recipe, ScheduleSettings
+from striate.train.schedule import build_momentum, build_schedule
 
 
 def factors(settings: dict, steps_per_epoch: int, epochs: int) -> list[float]:
@@ -141,3 +141,43 @@ def test_the_step_after_the_last_would_have_the_final_factor(final, name, epochs
     schedule = build_schedule(settings, 5, epochs)
     assert schedule(5 * epochs) == pytest.approx(final, abs=1e-12)
     assert schedule(5 * epochs - 1) > final
+
+
+@pytest.mark.parametrize("peak", [0.25, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("bounds", [(0.85, 0.95), (0.5, 0.5)])
+def test_the_momentum_of_one_cycle_equals_torchs(peak, bounds):
+    """Torch's has its peak at a whole step; ours is the same line, drawn from one step later on."""
+    total = 40
+    settings = ScheduleSettings(name="one_cycle", peak=peak, momentum=bounds)
+    ours = [build_momentum(settings, 8, 5)(step) for step in range(total)]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+    scheduler = lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=1.0,
+        total_steps=total + 1,
+        pct_start=(peak * total + 1) / (total + 1),
+        anneal_strategy="linear",
+        base_momentum=bounds[0],
+        max_momentum=bounds[1],
+    )
+    theirs = []
+    for _ in range(total):
+        theirs.append(optimizer.param_groups[0]["momentum"])
+        optimizer.step()
+        scheduler.step()
+    assert ours == pytest.approx(theirs, rel=1e-9)
+
+
+def test_momentum_is_left_alone_unless_asked_for_and_moves_in_one_cycle_only():
+    assert build_momentum(ScheduleSettings(name="one_cycle"), 4, 2) is None
+    for wrong in (
+        {"name": "cosine", "momentum": (0.85, 0.95)},
+        {"name": "one_cycle", "momentum": (0.9, 0.8)},
+    ):
+        with pytest.raises(ValueError, match="momentum"):
+            ScheduleSettings(**wrong)
+    with pytest.raises(ValueError, match=r"optimizer\.momentum"):
+        Recipe(
+            schedule=ScheduleSettings(name="one_cycle", momentum=(0.85, 0.95)),
+            optimizer=OptimizerSettings(name="sgd", momentum=0.0),
+        )
