@@ -208,7 +208,7 @@ class Predictor:
             placed, frame = self.preprocessing.place(picture[:, rows, columns])
             return placed, replace(frame, top=rows.start, left=columns.start)
         boxes_norm, first = torch.tensor([self.box_norm]), torch.tensor([0])
-        cut = crop_and_resize(picture[None], boxes_norm, first, self.preprocessing.inner_size())[0]
+        cut = crop_and_resize(picture[None], boxes_norm, first, self.preprocessing.inner_size(), None)[0]
         return replace(self.preprocessing, fit="stretch").place(cut.round().byte())  # only the margin is left
 
     def named(self, prediction: Any, count: int = 5) -> list[LabelScore]:

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from striate.ops.arguments import check_ids, check_shape
+
 PRESENT, ABSENT = 0.9, 0.1  # m+ and m-: lengths beyond which a class is sure enough
 ABSENT_WEIGHT = 0.5  # lambda: else the many absent classes shrink all capsules in early training
 RECONSTRUCTION_WEIGHT = 0.0005  # keeps the error of all pixels from dominating the margin loss
@@ -22,8 +24,17 @@ def margin_losses(lengths: Tensor, targets: Tensor) -> Tensor:
         targets: class ids int64 (N,), T_k being 1 for that class and 0 for all others; or T_k itself, float
             (N, K): the shares of the classes in a mixed picture, times the weights of the classes.
 
+    Raises:
+        ValueError: other shapes or types; on a processor also a class that there is not.
+
     Source: section 3, equation 4, where T is 1.
     """
+    check_shape("lengths", lengths, ("N", "K"), "float")
+    if isinstance(targets, Tensor) and targets.is_floating_point():
+        check_shape("targets", targets, tuple(lengths.shape))
+    else:
+        check_shape("targets", targets, (len(lengths),), "ids")
+        check_ids("targets", targets, lengths.shape[1])
     present = F.relu(PRESENT - lengths).square()
     absent = ABSENT_WEIGHT * F.relu(lengths - ABSENT).square()
     shares = targets if targets.is_floating_point() else F.one_hot(targets, lengths.shape[1])
@@ -38,7 +49,15 @@ def reconstruction_errors(reconstructions: Tensor, pictures: Tensor, targets: Te
         pictures: float (N, P).
         targets: class ids int64 (N,).
 
+    Raises:
+        ValueError: other shapes or types; on a processor also a class that there is not.
+
     Source: section 4.1.
     """
+    check_shape("reconstructions", reconstructions, ("N", "K", "P"), "float")
+    count, classes, values = reconstructions.shape
+    check_shape("pictures", pictures, (count, values))
+    check_shape("targets", targets, (count,), "ids")
+    check_ids("targets", targets, classes)
     drawn = reconstructions[torch.arange(len(targets), device=targets.device), targets]  # (N, P)
     return (drawn.float() - pictures.float()).square().sum(dim=1)

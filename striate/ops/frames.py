@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from striate.ops.arguments import check_number, check_shape, check_whole
 from striate.samples import Frame, Objects
 
 LEAST_VISIBLE = 0.3  # of a box's area: what is cut further is too little to be named for sure
@@ -21,7 +22,12 @@ def objects_in_input(objects: Objects, frames: Sequence[Frame]) -> Objects:
     Args:
         objects: of N pictures, in pixels of the pictures.
         frames: how the N pictures became input.
+
+    Raises:
+        ValueError: another number of frames.
     """
+    if len(frames) != len(objects):
+        raise ValueError(f"frames must be {len(objects)}, one for each picture of objects, not {len(frames)}")
     corners = _of_each(objects, [(frame.left, frame.top) for frame in frames])
     scales = _of_each(objects, [(frame.scale_x, frame.scale_y) for frame in frames])
     offsets = _of_each(objects, [(frame.offset_x, frame.offset_y) for frame in frames])
@@ -37,8 +43,15 @@ def cut_objects(objects: Objects, windows_xyxy: Tensor, least: float = LEAST_VIS
     Args:
         objects: of N pictures, in pixels.
         windows_xyxy: (N, 4) or (1, 4), in the same pixels.
-        least: part of a box's area.
+        least: part of a box's area, in 0..1.
+
+    Raises:
+        ValueError: windows of another shape, or a part that is none.
     """
+    check_shape("windows_xyxy", windows_xyxy, ("N", 4))
+    if len(windows_xyxy) not in (1, len(objects)):
+        raise ValueError(f"windows_xyxy must be 1 or {len(objects)}, not {len(windows_xyxy)}")
+    check_number("least", least, 0, 1)
     boxes, windows = objects.boxes_xyxy, windows_xyxy.to(objects.boxes_xyxy)
     windows = windows.expand(len(objects), 4)[objects.pictures]
     corner, end = boxes[:, :2].maximum(windows[:, :2]), boxes[:, 2:].minimum(windows[:, 2:])
@@ -51,7 +64,12 @@ def cut_objects(objects: Objects, windows_xyxy: Tensor, least: float = LEAST_VIS
 
 def boxes_in_picture(boxes_xyxy: Tensor, frame: Frame) -> Tensor:
     """Boxes (D, 4) in pixels of the network input -> float32 (D, 4) in its picture's, cut at the edge of it,
-    or of the part that was looked at."""
+    or of the part that was looked at.
+
+    Raises:
+        ValueError: boxes of another shape.
+    """
+    check_shape("boxes_xyxy", boxes_xyxy, ("...", 4))
     scale = boxes_xyxy.new_tensor([frame.scale_x, frame.scale_y] * 2, dtype=torch.float32)
     offset = boxes_xyxy.new_tensor([frame.offset_x, frame.offset_y] * 2, dtype=torch.float32)
     edge = boxes_xyxy.new_tensor([frame.width, frame.height] * 2, dtype=torch.float32)
@@ -65,8 +83,20 @@ def part_of(box_norm: tuple[float, float, float, float], height: int, width: int
     Args:
         box_norm: y1, x1, y2, x2 as fractions of height and width, in 0..1, from the outer corner of the first
             pixel.
+        height, width: of the picture, in pixels.
+
+    Raises:
+        ValueError: a box whose sides are not in that range and order, or a picture without pixels.
     """
+    check_whole("height", height, 1)
+    check_whole("width", width, 1)
+    if len(box_norm) != 4:
+        raise ValueError(f"box_norm must be y1, x1, y2, x2, not {box_norm!r}")
+    for side in box_norm:
+        check_number("box_norm", side, 0, 1)
     y1, x1, y2, x2 = box_norm
+    if y1 > y2 or x1 > x2:
+        raise ValueError(f"box_norm must have y1 <= y2 and x1 <= x2, not {box_norm!r}")
     top, left = min(round(y1 * height), height - 1), min(round(x1 * width), width - 1)
     return slice(top, max(round(y2 * height), top + 1)), slice(left, max(round(x2 * width), left + 1))
 

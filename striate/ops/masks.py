@@ -18,6 +18,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from striate.ops.arguments import check_shape, check_whole
+
 MAX_COORDINATE = 100_000.0  # of an outline: no picture that is read is wider or higher
 _FINER = 5  # outlines are drawn on a grid so much finer than the pixels
 _MOST_CHARACTERS = 12  # of one number in text: 60 bits
@@ -35,15 +37,24 @@ def fill_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) 
         bool (H, W).
 
     Raises:
-        ValueError: a coordinate without its partner, or one that is not finite or too large.
+        ValueError: a coordinate without its partner, or one that is not finite or too large; a side that is
+            no whole number from 0 on.
     """
+    check_whole("height", height, 0)
+    check_whole("width", width, 0)
     mask = torch.zeros(height, width, dtype=torch.bool)
     for polygon in polygons:
-        corners = torch.tensor(polygon, dtype=torch.float64)
+        corners = torch.as_tensor(polygon, dtype=torch.float64)
+        if corners.dim() != 1:
+            raise ValueError(
+                f"polygons must each be x, y, x, y, ..., not of the shape {tuple(corners.shape)}"
+            )
         if len(corners) % 2:
-            raise ValueError(f"an outline has {len(corners)} coordinates, an odd number")
+            raise ValueError(f"polygons: an outline has {len(corners)} coordinates, an odd number")
         if not (corners.abs() <= MAX_COORDINATE).all():  # also for NaN
-            raise ValueError(f"an outline has a coordinate that is no number up to {MAX_COORDINATE:,.0f}")
+            raise ValueError(
+                f"polygons: an outline has a coordinate that is no number up to {MAX_COORDINATE:,.0f}"
+            )
         if len(corners):
             mask |= _fill(corners.reshape(-1, 2), height, width)
     return mask
@@ -58,7 +69,11 @@ def mask_to_polygons(mask: Tensor) -> list[tuple[float, ...]]:
     Returns:
         An outline x, y, x, y, ... for each part whose pixels touch at their sides, clockwise, corners only. A
         hole is joined to what lies left of it by a cut of no width, which the outline passes twice.
+
+    Raises:
+        ValueError: another shape, or a mask of fractions.
     """
+    check_shape("mask", mask, ("H", "W"), "flags")
     successor = _edges(mask)
     holes, starts = _loops(successor)
     for hole in holes:
@@ -67,7 +82,12 @@ def mask_to_polygons(mask: Tensor) -> list[tuple[float, ...]]:
 
 
 def mask_to_runs(mask: Tensor) -> tuple[int, ...]:
-    """The lengths of runs of 0 and 1 in turn in a mask bool (H, W), down its columns; the first is of 0."""
+    """The lengths of runs of 0 and 1 in turn in a mask bool (H, W), down its columns; the first is of 0.
+
+    Raises:
+        ValueError: another shape, or a mask of fractions.
+    """
+    check_shape("mask", mask, ("H", "W"), "flags")
     flat = mask.bool().T.reshape(-1)
     if not len(flat):
         return ()
@@ -81,10 +101,13 @@ def runs_to_mask(counts: Sequence[int], height: int, width: int) -> Tensor:
     """The mask bool (H, W) whose runs of 0 and 1 in turn, down its columns, have these lengths.
 
     Raises:
-        ValueError: a length below 0, or lengths that do not add up to the pixels.
+        ValueError: a length that is no whole number from 0 on, or lengths that do not add up to the pixels.
     """
+    check_whole("height", height, 0)
+    check_whole("width", width, 0)
     if min(counts, default=0) < 0 or sum(counts) != height * width:
-        raise ValueError(f"the runs have {sum(counts):,} pixels, the mask has {height * width:,}")
+        raise ValueError(f"counts: the runs have {sum(counts):,} pixels, the mask has {height * width:,}")
+    _check_counts(counts)
     lengths = torch.tensor(counts, dtype=torch.int64)
     is_object = torch.arange(len(lengths)) % 2 == 1
     return torch.repeat_interleave(is_object, lengths).reshape(width, height).T
@@ -95,7 +118,11 @@ def compress_runs(counts: Sequence[int]) -> str:
 
     From the fourth on, each is written as its difference from the last but one. Five bits make a character
     from "0" on, the lowest first; a sixth says that more follow.
+
+    Raises:
+        ValueError: a length that is no whole number from 0 on.
     """
+    _check_counts(counts)
     text = []
     for i, count in enumerate(counts):
         rest = count - counts[i - 2] if i > 2 else count
@@ -114,6 +141,8 @@ def decompress_runs(text: str) -> tuple[int, ...]:
     Raises:
         ValueError: the text holds other characters, ends within a number, or gives lengths below 0.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"text must be a string, not {type(text).__name__}")
     counts: list[int] = []
     value = length = 0
     for character in text:
@@ -139,15 +168,27 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
     """The smallest box around each mask.
 
     Args:
-        masks: bool (N, H, W).
+        masks: bool (N, H, W), or whole numbers, of which 0 is outside.
 
     Returns:
         boxes_xyxy float32 (N, 4) in pixels; 0, 0, 0, 0 for a mask without pixels.
+
+    Raises:
+        ValueError: another shape, or masks of fractions.
     """
+    check_shape("masks", masks, ("N", "H", "W"), "flags")
+    if not masks.numel():
+        return torch.zeros(len(masks), 4, device=masks.device)
     columns, rows = masks.any(1), masks.any(2)  # (N, W), (N, H)
     x1, x2 = _first_and_end(columns)
     y1, y2 = _first_and_end(rows)
     return torch.stack([x1, y1, x2, y2], dim=1).float()
+
+
+def _check_counts(counts: Sequence[int]) -> None:
+    if not all(type(count) is int and count >= 0 for count in counts):  # quick: they may be thousands
+        for count in counts:
+            check_whole("counts", count, 0)
 
 
 def _first_and_end(flags: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,13 +16,19 @@ import torch
 from torch import Tensor
 
 from striate.errors import RunError
-from striate.ops.boxes import box_area, box_iou, broadcast_iou
+from striate.ops.arguments import check_above_zero, check_lengths, check_number, check_shape, check_word
+from striate.ops.boxes import USUAL, box_area, broadcast_iou, power_of_two_over
 
 PAIRS = 1 << 16  # compared at a time, as many as fit in the cache
 PAIRS_PER_BOX = 8  # or so many, where boxes are so many that sorting them into cells costs more
 SUREST = 4096  # boxes that are compared with others at a time, at most
 ROWS, COLUMNS = 2, 8  # cells that the mean box covers; a row of cells costs, a column does not
 SLACK = 1 / 64  # of a side, added to a box's reach: far more than what rounding may hide
+METHODS = ("linear", "gaussian")
+
+
+class NotNumbersError(RunError, ValueError):
+    """Boxes or scores that are not numbers: a run that failed, or an argument that was wrong."""
 
 
 def nms(boxes_xyxy: Tensor, scores: Tensor, iou: float) -> Tensor:
@@ -37,9 +43,12 @@ def nms(boxes_xyxy: Tensor, scores: Tensor, iou: float) -> Tensor:
         int64, the indices of the kept boxes, surest first.
 
     Raises:
-        RunError: a box is not finite or a score is NaN, as from a network that has diverged.
+        ValueError: other shapes or lengths, or a threshold that is none.
+        NotNumbersError: a box is not finite or a score is NaN, as from a network that has diverged.
     """
-    return _greedy(boxes_xyxy, scores, torch.zeros_like(scores, dtype=torch.int64), iou)
+    boxes = _checked(boxes_xyxy, scores)
+    check_number("iou", iou, 0, 1)
+    return _greedy(boxes, scores, torch.zeros_like(scores, dtype=torch.int64), iou)
 
 
 def nms_per_class(boxes_xyxy: Tensor, scores: Tensor, labels: Tensor, iou: float) -> Tensor:
@@ -55,9 +64,13 @@ def nms_per_class(boxes_xyxy: Tensor, scores: Tensor, labels: Tensor, iou: float
         int64, the indices of the kept boxes of all classes, surest first.
 
     Raises:
-        RunError: a box is not finite or a score is NaN, as from a network that has diverged.
+        ValueError: other shapes or lengths, labels that are not int64, or a threshold that is none.
+        NotNumbersError: a box is not finite or a score is NaN, as from a network that has diverged.
     """
-    return _greedy(boxes_xyxy, scores, labels.unique(return_inverse=True)[1], iou)
+    check_shape("labels", labels, ("M",), "ids")
+    boxes = _checked(boxes_xyxy, scores, labels=labels)
+    check_number("iou", iou, 0, 1)
+    return _greedy(boxes, scores, labels.unique(return_inverse=True)[1], iou)
 
 
 def soft_nms(
@@ -75,20 +88,25 @@ def soft_nms(
     Args:
         boxes_xyxy: (M, 4), finite.
         scores: (M,), not NaN; of equal scores the first in order counts as surer.
-        iou: "linear": boxes that overlap a taken one by more than this keep 1 - IoU of their score.
+        iou: in 0..1; "linear": boxes that overlap a taken one by more than this keep 1 - IoU of their score.
         method: "gaussian" lets every box keep exp(-IoU² / sigma) of its score.
-        sigma: "gaussian": the smaller, the more scores fall.
+        sigma: above 0; "gaussian": the smaller, the more scores fall.
         least: boxes whose score is or falls below this are dropped.
 
     Returns:
         int64, the indices of the taken boxes, surest first, and float (as many), their scores then.
 
     Raises:
-        RunError: a box is not finite or a score is NaN, as from a network that has diverged.
+        ValueError: other shapes or lengths, another method, or a number outside its range.
+        NotNumbersError: a box is not finite or a score is NaN, as from a network that has diverged.
 
     Source: Bodla et al., "Soft-NMS: improving object detection with one line of code", 2017, equations 1, 3.
     """
-    _require_numbers(boxes_xyxy, scores)
+    boxes = _checked(boxes_xyxy, scores)
+    check_number("iou", iou, 0, 1)
+    check_word("method", method, METHODS)
+    check_above_zero("sigma", sigma)
+    check_number("least", least)
     rest = (scores >= least).nonzero()[:, 0]
     left = scores[rest] if scores.dtype == torch.float64 else scores[rest].float()
     taken, taken_scores = [rest[:0]], [left[:0]]
@@ -96,7 +114,7 @@ def soft_nms(
         best = left.argmax()[None]  # the first of equal ones
         taken.append(rest[best])
         taken_scores.append(left[best])
-        overlap = box_iou(boxes_xyxy[rest[best]], boxes_xyxy[rest])[0]
+        overlap = broadcast_iou(boxes[rest[best]], boxes[rest])
         if method == "linear":
             left = torch.where(overlap > iou, left * (1 - overlap), left)
         else:
@@ -109,7 +127,6 @@ def soft_nms(
 
 def _greedy(boxes_xyxy: Tensor, scores: Tensor, groups: Tensor, iou: float) -> Tensor:
     """Suppression within each of the groups 0, 1, ..."""
-    _require_numbers(boxes_xyxy, scores)
     rest = scores.argsort(descending=True, stable=True)
     kept = []
     while len(rest):
@@ -210,10 +227,25 @@ def _undropped(surer: Tensor, other: Tensor, count: int) -> Tensor:
             return keep
 
 
-def _require_numbers(boxes_xyxy: Tensor, scores: Tensor) -> None:
-    if not bool(boxes_xyxy.isfinite().all()) or bool(scores.isnan().any()):
-        raise RunError(
-            "the network gives boxes or scores that are not numbers",
-            "",
-            "train it with a lower learning rate",
-        )
+def _checked(boxes_xyxy: Tensor, scores: Tensor, **more: Tensor) -> Tensor:
+    """The boxes, times a power of two where areas would be too small or large for their type.
+
+    Raises:
+        ValueError: other shapes, or as many boxes as there are not scores and ``more``.
+        NotNumbersError: a box is not finite or a score is NaN.
+    """
+    check_shape("boxes_xyxy", boxes_xyxy, ("M", 4))
+    check_shape("scores", scores, ("M",))
+    check_lengths(boxes_xyxy=boxes_xyxy, scores=scores, **more)
+    if not len(scores):
+        return boxes_xyxy
+    largest = max(abs(end) for end in torch.stack(boxes_xyxy.aminmax()).tolist())
+    for name, wrong in (("boxes_xyxy", not math.isfinite(largest)), ("scores", bool(scores.isnan().any()))):
+        if wrong:
+            raise NotNumbersError(
+                f"the network gives {name} that are not numbers", "", "train it with a lower learning rate"
+            )
+    if largest == 0 or USUAL[0] <= largest <= USUAL[1]:
+        return boxes_xyxy
+    boxes = boxes_xyxy.double() if boxes_xyxy.dtype == torch.float64 else boxes_xyxy.float()
+    return boxes * (power_of_two_over(boxes.abs().amax()) * USUAL[1])

@@ -1,6 +1,7 @@
 """Boxes: numbers worked by hand, laws, torchvision's definitions and the COCO tools."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -248,6 +249,100 @@ def test_results_are_single_precision_for_half_and_whole_numbers(dtype: torch.dt
     assert {result.dtype for result in results} == {torch.float32}
     assert B.box_area(boxes)[0] == B.box_area(boxes.float())[0]  # 90,000: no half-precision number
     assert B.box_area(boxes)[0].isfinite()
+
+
+Exact = tuple[Fraction, ...]
+
+
+def exact(box: Tensor) -> Exact:
+    return tuple(Fraction(value) for value in box.tolist())
+
+
+def exact_area(box: Exact) -> Fraction:
+    return max(box[2] - box[0], Fraction(0)) * max(box[3] - box[1], Fraction(0))
+
+
+def exact_kinds(a: Exact, b: Exact) -> list[float]:
+    """IoU, GIoU and DIoU in fractions, CIoU with its angles in double precision."""
+    inner = (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
+    outer = (min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]))
+    shared, around = exact_area(inner), exact_area(outer)
+    union = exact_area(a) + exact_area(b) - shared
+    iou = shared / union
+    giou = iou - (around - union) / around
+    apart = sum(((a[i] + a[i + 2] - b[i] - b[i + 2]) / 2) ** 2 for i in (0, 1))
+    diou = iou - apart / ((outer[2] - outer[0]) ** 2 + (outer[3] - outer[1]) ** 2)
+    angles = [math.atan(float((c[2] - c[0]) / (c[3] - c[1]))) for c in (a, b)]
+    difference = 4 / math.pi**2 * (angles[0] - angles[1]) ** 2
+    weight = difference / (1 - float(iou) + difference) if difference else 0
+    return [float(iou), float(giou), float(diou), float(diou) - weight * difference]
+
+
+def exact_inside(a: Exact, b: Exact) -> float:
+    inner = (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
+    return float(exact_area(inner) / exact_area(a))
+
+
+SCALES = [1e-30, 1e-18, 1e-12, 2e-5, 1.0, 1e7, 1e20, 1e30]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_overlaps_are_those_of_fractions_at_every_scale(scale: float, dtype: torch.dtype) -> None:
+    boxes = (some_boxes(30, 4).double() * (scale / 100)).to(dtype)
+    others = (some_boxes(30, 5).double() * (scale / 100)).to(dtype)
+    expected = np.array(
+        [exact_kinds(exact(a), exact(b)) for a, b in zip(boxes, others, strict=True)]
+    )  # of the rounded coordinates
+    found = np.stack([B.paired_iou(boxes, others, kind).double().numpy() for kind in KINDS], axis=1)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(B.box_iou(boxes, others).diagonal(), expected[:, 0], rtol=0, atol=tolerance)
+    inside = [exact_inside(exact(a), exact(b)) for a, b in zip(boxes, others, strict=True)]
+    np.testing.assert_allclose(B.box_iou_crowd(boxes, others).diagonal(), inside, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("side", [1e-12, 2e-5, 1e7, 1e20])
+def test_a_box_overlaps_itself_wholly_however_small_or_large(side: float) -> None:
+    box = torch.tensor([[0.0, 0.0, side, side / 3]]).requires_grad_()
+    assert B.box_iou(box, box).item() == 1
+    for kind in KINDS:
+        iou = B.paired_iou(box, box.detach(), kind)
+        assert iou.item() == 1
+        iou.sum().backward()
+    assert box.grad.isfinite().all()
+
+
+def test_normalized_boxes_of_a_few_pixels_of_a_large_picture_overlap() -> None:
+    box = torch.tensor([[0.5, 0.5, 0.50002, 0.50002]])
+    assert [B.paired_iou(box, box, kind).item() for kind in KINDS] == [1, 1, 1, 1]
+
+
+def test_small_and_large_boxes_are_compared_in_one_call() -> None:
+    sides = torch.tensor([1e-12, 1e-6, 1.0, 1e7, 1e15])
+    boxes = torch.stack([sides * 0, sides * 0, sides, sides], dim=1)
+    assert torch.equal(B.box_iou(boxes, boxes).diagonal(), torch.ones(5))
+    assert B.box_iou(boxes[3:4], boxes[4:5]).item() == pytest.approx(1e-16)
+
+
+@pytest.mark.parametrize("power", [-40, -3, 5, 30])
+def test_overlaps_do_not_depend_on_the_unit(power: int) -> None:
+    boxes, others, factor = some_boxes(20), some_boxes(20, 1), 2.0**power
+    assert torch.equal(B.box_iou(boxes * factor, others * factor), B.box_iou(boxes, others))
+    for kind in KINDS:
+        scaled = B.paired_iou(boxes * factor, others * factor, kind)
+        assert torch.equal(scaled, B.paired_iou(boxes, others, kind))
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("column", range(4))
+def test_what_is_no_number_reaches_the_loss(wrong: float, column: int) -> None:
+    boxes, others = some_boxes(3), some_boxes(3, 1)
+    boxes[1, column] = wrong
+    for kind in KINDS:
+        for iou in (B.paired_iou(boxes, others, kind), B.paired_iou(others, boxes, kind)):
+            assert iou.isnan().tolist() == [False, True, False]
+    assert B.box_iou(boxes, others)[1].isnan().all()
 
 
 def test_no_boxes_are_no_trouble() -> None:

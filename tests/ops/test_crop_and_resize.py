@@ -1,5 +1,8 @@
 """Boxes cut out of pictures: numbers worked by hand, laws, and torch's own sampler."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -59,7 +62,7 @@ def test_inside_the_picture_it_is_torchs_bilinear_sampler(
     images = torch.rand(2, 3, *shape, generator=torch.Generator().manual_seed(0))
     corners = torch.tensor(boxes)
     indices = torch.arange(len(boxes)) % 2
-    found = crop_and_resize(images, corners, indices, size)
+    found = crop_and_resize(images, corners, indices, size, outside=None)
     y1, x1, y2, x2 = (2 * corners - 1).unbind(1)  # torch's -1..1, corner to corner
     ys = y1[:, None] + (y2 - y1)[:, None] * torch.linspace(0, 1, size[0])
     xs = x1[:, None] + (x2 - x1)[:, None] * torch.linspace(0, 1, size[1])
@@ -78,3 +81,57 @@ def test_boxes_are_of_the_pictures_that_their_indices_say() -> None:
 def test_no_boxes_give_no_crops() -> None:
     empty = torch.zeros(0, dtype=torch.int64)
     assert crop_and_resize(torch.rand(1, 3, 4, 4), torch.zeros(0, 4), empty, (2, 2)).shape == (0, 3, 2, 2)
+
+
+def tensorflow(
+    images: np.ndarray, boxes: np.ndarray, indices: list[int], size: tuple[int, int], outside: float
+) -> np.ndarray:
+    """``crop_and_resize_op.cc`` of TensorFlow, sample by sample and in its single precision."""
+    one = np.float32
+    height, width = (one(side - 1) for side in images.shape[2:])
+    crops = np.full((len(boxes), images.shape[1], *size), outside, dtype=one)
+    for m, (y1, x1, y2, x2) in enumerate(boxes):
+        step_y = (y2 - y1) * height / one(size[0] - 1) if size[0] > 1 else one(0)
+        step_x = (x2 - x1) * width / one(size[1] - 1) if size[1] > 1 else one(0)
+        for i, j in itertools.product(range(size[0]), range(size[1])):
+            y = y1 * height + one(i) * step_y if size[0] > 1 else one(0.5) * (y1 + y2) * height
+            x = x1 * width + one(j) * step_x if size[1] > 1 else one(0.5) * (x1 + x2) * width
+            if not (0 <= y <= height and 0 <= x <= width):
+                continue
+            top, left, bottom, right = (int(f(v)) for f in (np.floor, np.ceil) for v in (y, x))
+            part_y, part_x = y - one(top), x - one(left)
+            picture = images[indices[m]]
+            upper = picture[:, top, left] + (picture[:, top, right] - picture[:, top, left]) * part_x
+            lower = picture[:, bottom, left] + (picture[:, bottom, right] - picture[:, bottom, left]) * part_x
+            crops[m, :, i, j] = upper + (lower - upper) * part_y
+    return crops
+
+
+def test_places_are_tensorflows_to_the_last_bit() -> None:
+    # 0.8, 0.4, 0 and outside: a step is -0.4; two thirds of the way from 0.8 to -0.4 would miss the 0.
+    column = torch.tensor([1.0, 2.0, 3.0]).view(1, 1, 3, 1)
+    box = torch.tensor([[0.4, 0.0, -0.2, 0.0]])
+    found = crop_and_resize(column, box, FIRST, (4, 1), outside=-7.0).flatten()
+    assert found.tolist() == pytest.approx([1.8, 1.4, 1.0, -7.0])
+    assert found[2] == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_is_tensorflows_loop(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    images = generator.normal(size=(2, 2, *generator.integers(1, 12, 2))).astype(np.float32)
+    tenths = generator.integers(-3, 14, (8, 4)) / 10  # many at the picture's edge, or mirrored
+    boxes = np.where(generator.random((8, 4)) < 0.5, tenths, generator.random((8, 4))).astype(np.float32)
+    indices = generator.integers(0, 2, 8)
+    for size in ((1, 1), (1, 4), (7, 3), (11, 10)):
+        arguments = (*(torch.from_numpy(a) for a in (images, boxes, indices)), size, 0.25)
+        expected = tensorflow(images, boxes, indices.tolist(), size, 0.25)
+        assert np.array_equal(crop_and_resize(*arguments).numpy(), expected)
+
+
+def test_what_rounding_puts_outside_may_take_the_nearest_pixel() -> None:
+    images = torch.ones(1, 1, 10, 10)
+    whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    sizes = [(n, n) for n in range(2, 40)]
+    assert any(bool((crop_and_resize(images, whole, FIRST, size) == 0).any()) for size in sizes)
+    assert all(bool((crop_and_resize(images, whole, FIRST, size, None) == 1).all()) for size in sizes)

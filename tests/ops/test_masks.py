@@ -170,7 +170,9 @@ def test_outlines_that_are_none_are_refused(polygon):
 def test_no_outline_and_no_mask_give_nothing():
     assert not fill_polygons([], 3, 4).any()
     assert not fill_polygons([[]], 3, 4).any()
-    assert masks_to_boxes(torch.zeros(0, 3, 4, dtype=torch.bool)).shape == (0, 4)
+    for height, width in ((3, 4), (0, 4), (0, 0)):
+        assert masks_to_boxes(torch.zeros(0, height, width, dtype=torch.bool)).shape == (0, 4)
+        assert masks_to_boxes(torch.zeros(2, height, width, dtype=torch.bool)).tolist() == [[0.0] * 4] * 2
     assert mask_to_runs(torch.zeros(0, 0, dtype=torch.bool)) == ()
 
 

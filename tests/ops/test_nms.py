@@ -211,6 +211,16 @@ def test_what_is_no_number_is_told(suppress: Callable[[Tensor, Tensor], object])
         suppress(boxes, torch.tensor([0.5, math.nan]))
 
 
+@pytest.mark.parametrize("power", [-60, -35, 45, 70])
+def test_suppression_does_not_depend_on_the_unit(power: int) -> None:
+    generator = torch.Generator().manual_seed(5)
+    boxes, scores = clustered(300, generator), torch.rand(300, generator=generator)
+    scaled = boxes * 2.0**power
+    assert nms(scaled, scores, 0.5).tolist() == nms(boxes, scores, 0.5).tolist()
+    for found, expected in zip(soft_nms(scaled, scores), soft_nms(boxes, scores), strict=True):
+        assert torch.equal(found, expected)
+
+
 def test_half_precision_boxes_are_compared_in_single_precision() -> None:
     generator = torch.Generator().manual_seed(3)
     boxes, scores = clustered(300, generator).half(), torch.rand(300, generator=generator).half()
