@@ -18,7 +18,7 @@ from striate.data.label_files import LabelFiles
 from striate.data.label_pictures import nothing_left
 from striate.data.memory_boxes import as_files
 from striate.data.picture_sizes import PictureSizes
-from striate.data.write import coco, csv_boxes, cvat, label_studio, via, voc, yolo
+from striate.data.write import coco, csv_boxes, cvat, label_studio, labelme, via, voc, yolo
 from striate.data.write.whole import check_place, copied, hard_link, write_whole
 from striate.errors import InputError
 
@@ -30,6 +30,7 @@ PATHS: dict[str, Callable[[AnnotationSet], list[str]]] = {
     "yolo": yolo.picture_paths,
     "via": via.picture_paths,
     "label-studio": label_studio.picture_paths,
+    "labelme": labelme.picture_paths,
     "cvat": cvat.picture_paths,
     "csv": csv_boxes.picture_paths,
 }
@@ -39,6 +40,7 @@ WRITERS: dict[str, Callable[[AnnotationSet, Path], list[str]]] = {
     "yolo": yolo.write,
     "via": via.write,
     "label-studio": label_studio.write,
+    "labelme": labelme.write,
     "cvat": cvat.write,
     "csv": csv_boxes.write,
 }

@@ -113,6 +113,10 @@ class TestLabelStudio(BoxFormatContract):
     format = "label-studio"
 
 
+class TestLabelMe(BoxFormatContract):
+    format = "labelme"
+
+
 class TestCvat(BoxFormatContract):
     format = "cvat"
 

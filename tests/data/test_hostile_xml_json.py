@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from label_cases import VARIED, a_set, box, files_of, outlined, picture
 
-from striate.data.formats import cvat, label_studio, via, voc
+from striate.data.formats import cvat, label_studio, labelme, via, voc
 from striate.data.label_checks import check, fix
 from striate.data.write import cvat as write_cvat
 from striate.data.write import label_studio as write_label_studio
+from striate.data.write import labelme as write_labelme
 from striate.data.write import via as write_via
 from striate.data.write import voc as write_voc
 from striate.errors import InputError
@@ -25,6 +26,7 @@ FORMATS = {
     "cvat": (cvat, write_cvat),
     "via": (via, write_via),
     "label_studio": (label_studio, write_label_studio),
+    "labelme": (labelme, write_labelme),
 }
 
 # fmt: off
@@ -212,6 +214,9 @@ def count_objects(name: str, content: bytes) -> int | None:
         parts = [child for child in root if child.tag not in ("version", "meta")]
         return sum(child.tag != "tag" for part in parts for child in part)
     document = json.loads(content)
+    if name == "labelme":
+        shapes = document.get("shapes") if isinstance(document, dict) else None
+        return len(shapes) if isinstance(shapes, list) else None
     if name == "via":
         entries = document.get("_via_img_metadata", document).values()
         regions = [entry.get("regions") for entry in entries if isinstance(entry, dict)]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from striate.data.annotations import AnnotationSet
-from striate.data.formats import coco, csv_boxes, cvat, label_studio, via, voc, yolo
+from striate.data.formats import coco, csv_boxes, cvat, label_studio, labelme, via, voc, yolo
 from striate.data.label_files import LabelFiles
 from striate.errors import InputError
 
@@ -13,6 +13,7 @@ READERS: dict[str, Callable[[LabelFiles], AnnotationSet]] = {
     "yolo": yolo.read,
     "via": via.read,
     "label-studio": label_studio.read,
+    "labelme": labelme.read,
     "cvat": cvat.read,
     "csv": csv_boxes.read,
 }
@@ -22,6 +23,7 @@ _RECOGNIZERS: dict[str, Callable[[LabelFiles], bool]] = {
     "yolo": yolo.recognizes,
     "via": via.recognizes,
     "label-studio": label_studio.recognizes,
+    "labelme": labelme.recognizes,
     "cvat": cvat.recognizes,
     "csv": csv_boxes.recognizes,
 }

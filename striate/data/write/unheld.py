@@ -17,11 +17,11 @@ class Unheld:
         """``count`` objects, pictures or others whose ``what`` is not written."""
         self._counts[what, unit] += count
 
-    def note_object(self, annotation: Annotation, outline_written: bool) -> None:
+    def note_object(self, annotation: Annotation, outline_written: bool, mask_written: bool = False) -> None:
         """Count the outlines and the mask of an object, where they are not written."""
         if annotation.polygons and not outline_written:
             self.add("outlines, beside the boxes")
-        if annotation.mask is not None:
+        if annotation.mask is not None and not mask_written:
             self.add("masks")
 
     def note_picture(self, picture: AnnotatedPicture, held: Iterable[str] = ()) -> None:
