@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from striate.data.annotations import AnnotationSet
-from striate.data.formats import coco, csv_boxes, cvat, label_studio, via, voc, yolo
+from striate.data.formats import coco, csv_boxes, cvat, label_studio, open_images, via, voc, yolo
 from striate.data.label_files import LabelFiles
 from striate.errors import InputError
 
@@ -15,6 +15,7 @@ READERS: dict[str, Callable[[LabelFiles], AnnotationSet]] = {
     "label-studio": label_studio.read,
     "cvat": cvat.read,
     "csv": csv_boxes.read,
+    "open-images": open_images.read,
 }
 _RECOGNIZERS: dict[str, Callable[[LabelFiles], bool]] = {
     "voc": voc.recognizes,
@@ -24,6 +25,7 @@ _RECOGNIZERS: dict[str, Callable[[LabelFiles], bool]] = {
     "label-studio": label_studio.recognizes,
     "cvat": cvat.recognizes,
     "csv": csv_boxes.recognizes,
+    "open-images": open_images.recognizes,
 }
 
 
