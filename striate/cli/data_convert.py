@@ -53,10 +53,11 @@ def convert(
     Example: striate data convert mnist mnist-folder --to image-folder
     """
     from striate.data.convert_boxes import BOX_FORMATS
+    from striate.data.formats.annotations import READERS
     from striate.data.load import load_data
 
     to = to or _own_format(data, source_format)
-    if to in BOX_FORMATS:
+    if to in (*BOX_FORMATS, *READERS):
         refuse({"--split": split is not None, "--shard-mb": shard_mb is not None, "--strict": strict}, to)
         _convert_boxes(data, out, to, source_format, fix, json)
         return

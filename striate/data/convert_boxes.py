@@ -111,8 +111,8 @@ def convert_boxes(
     Args:
         source: a folder, an archive, or a label file in the folder of the data.
         out: the folder to make; nothing, or an empty folder, is there.
-        to: one of ``BOX_FORMATS``; None: that of the source.
-        source_format: one of them; by default what the files look like.
+        to: one of ``BOX_FORMATS``; None: that of the source, if it is one of them.
+        source_format: one of ``READERS``; by default what the files look like.
         fix_problems: mend what can be mended, as each problem says. Else boxes are written as they are.
         divide: gives the data set, as it would be trained on, other splits, which are then written.
         link: make hard links to pictures instead of copies, where that is possible.
@@ -127,7 +127,8 @@ def convert_boxes(
         check_format(to, "--format")
     check_place(out, source)
     files = LabelFiles.open(source)
-    own = check_format(source_format, "--from") if source_format else format_of(files)
+    own = _check_readable(source_format) if source_format else format_of(files)
+    check_format(to or own, "--format")
     sizes = PictureSizes(files)
     annotations = READERS[own](files)
     annotations, problems = _checked(annotations.without(annotations.unread), sizes, fix_problems)
@@ -167,7 +168,15 @@ def with_splits_of(dataset: Dataset, annotations: AnnotationSet) -> AnnotationSe
 def check_format(name: str, option: str) -> str:
     """``name`` if it is one of ``BOX_FORMATS``. Raises InputError, which names the option, if not."""
     if name not in BOX_FORMATS:
-        raise InputError(f"{name!r} is no format of boxes", option, f"one of: {', '.join(BOX_FORMATS)}")
+        what = f"{name} is only read" if name in READERS else f"{name!r} is no format of boxes"
+        raise InputError(what, option, f"one of: {', '.join(BOX_FORMATS)}")
+    return name
+
+
+def _check_readable(name: str) -> str:
+    """``name`` if labels of this format can be read. Raises InputError if not."""
+    if name not in READERS:
+        raise InputError(f"{name!r} is no format of boxes", "--from", f"one of: {', '.join(READERS)}")
     return name
 
 

@@ -5,7 +5,7 @@ Labels on another picture are wrong labels. Where it is not sure which picture i
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -49,6 +49,7 @@ class PictureFinder:
             self._by_stem[_key(_stem(path))].append(path)
         self._answers: dict[tuple[str, str], tuple[str | None, str]] = {}
         self._names: defaultdict[str, dict[str, bool]] = defaultdict(dict)  # path -> name -> is it certain
+        self._doubts: dict[str, Problem] = {}  # of pictures that may be meant by an unclear name
         self._beside: Counter[tuple[str, str]] = Counter()  # folders that hold pictures of the same names
 
     def __contains__(self, path: object) -> bool:
@@ -86,7 +87,7 @@ class PictureFinder:
         alike, shared = _same_end(self._alike(_name(path)), path)
         nearest = self._nearest(alike, label_path)
         is_ending = shared == len(_keys(path))
-        doubt = doubtful(nearest, written, "" if shared and is_ending else label_path)
+        doubt = self.doubt(nearest, written, label_path, sure=bool(shared and is_ending))
         if not doubt and nearest and not is_ending:
             doubt = self._elsewhere(nearest[0], path, shared)
         if doubt:
@@ -102,13 +103,29 @@ class PictureFinder:
         """The pictures whose name without suffix is ``stem``; of several those nearest to the label file."""
         return self._nearest(self._of_stem(stem), label_path)
 
-    def notes(self) -> list[Problem]:
-        """What is to be told of all pictures found: folders beside theirs, and pictures of several names.
+    def doubt(self, nearest: list[str], written: str, label_path: str, sure: bool = False) -> str:
+        """As ``doubtful``; of several pictures that may be meant, the labels of none are complete.
 
-        Two names that only may mean the same picture, as cam1/a.jpg and cam2/a.jpg where there is but one
-        a.jpg, would put the labels of one picture onto another.
+        Args:
+            sure: the folders of the picture are told.
         """
-        notes = []
+        doubt = doubtful(nearest, written, "" if sure else label_path)
+        if len(nearest) > 1:
+            self._may_lack_labels(nearest, label_path, doubt)
+        return doubt
+
+    def _may_lack_labels(self, pictures: list[str], label_path: str, why: str) -> None:
+        for path in pictures:
+            self._doubts.setdefault(path, Problem(label_path, why, picture=path))
+
+    def notes(self, labelled: Container[str]) -> list[Problem]:
+        """What is to be told of pictures with labels: names that are not clear, and folders beside theirs.
+
+        A name that may mean one of several pictures has labels that each of them may lack. Two names that only
+        may mean the same picture, as cam1/a.jpg and cam2/a.jpg where there is but one a.jpg, would put the
+        labels of one picture onto another.
+        """
+        notes = [problem for path, problem in self._doubts.items() if path in labelled]
         for (chosen, other), count in self._beside.items():
             what = f"{count:,} pictures have the names of pictures in {quoted(chosen)}, which count"
             notes.append(Problem(other, what))
@@ -176,7 +193,9 @@ class PictureFinder:
     def _other_suffix(self, path: str, label_path: str) -> str:
         """That there is no picture ``path``, if there is one with another suffix; else ""."""
         others = self._nearest(self._of_stem(_stem(path)), label_path)
-        return f"there is no picture {quoted(path)}; there is {others[0]}" if others else ""
+        fault = f"there is no picture {quoted(path)}; there is {others[0]}" if others else ""
+        self._may_lack_labels(others, label_path, fault)
+        return fault
 
 
 def doubtful(nearest: list[str], written: str, label_path: str) -> str:
@@ -336,11 +355,12 @@ def annotation_set(
         finder: of the pictures; those without labels, in the folders of those with labels, are a problem.
     """
     kept: dict[str, AnnotatedPicture] = {}
-    found = [*problems, *(finder.notes() if finder else ())]
+    found = list(problems)
     for picture in map(_with_composed_labels, pictures):
         first = kept.setdefault(picture.path, picture)
         if first is not picture:
             found.append(_labelled_twice(first, picture))
+    found += finder.notes(kept) if finder else ()
     if finder and (unlabelled := _unlabelled(finder, kept)):
         what = f"{len(unlabelled):,} pictures have no labels and are left out; one is {quoted(unlabelled[0])}"
         found.append(Problem(_folder(unlabelled[0]), what))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from striate.data.annotations import AnnotationSet
-from striate.data.formats import coco, csv_boxes, cvat, label_studio, labelme, via, voc, yolo
+from striate.data.formats import coco, csv_boxes, cvat, label_studio, labelme, open_images, via, voc, yolo
 from striate.data.label_files import LabelFiles
 from striate.errors import InputError
 
@@ -16,6 +16,7 @@ READERS: dict[str, Callable[[LabelFiles], AnnotationSet]] = {
     "labelme": labelme.read,
     "cvat": cvat.read,
     "csv": csv_boxes.read,
+    "open-images": open_images.read,
 }
 _RECOGNIZERS: dict[str, Callable[[LabelFiles], bool]] = {
     "voc": voc.recognizes,
@@ -26,6 +27,7 @@ _RECOGNIZERS: dict[str, Callable[[LabelFiles], bool]] = {
     "labelme": labelme.recognizes,
     "cvat": cvat.recognizes,
     "csv": csv_boxes.recognizes,
+    "open-images": open_images.recognizes,
 }
 
 

@@ -168,7 +168,7 @@ class TableReader:
         """The picture that an incomplete row is of, as far as it names one that is there; else ""."""
         k = table.columns.index("path")
         names = [text for text in values if PurePosixPath(text.strip()).suffix.lower() in IMAGE_SUFFIXES]
-        for name in (*values[k : k + 1], *names):
+        for name in (*values[k : k + 1], *names, *values[max(k - 1, 0) : k + 2]):
             path, _ = self.finder.find(name, table.path)
             if path in self.finder:
                 return str(path)

@@ -97,7 +97,7 @@ def read_table(files: LabelFiles, path: str) -> Table:
     Raises:
         InputError: not text, not CSV, or without a column that is needed.
     """
-    rows, delimiter = _rows(files, path)
+    rows, delimiter = read_lines(files, path)
     first = rows[0][1] if rows else ()
     columns = _columns(first)
     if columns is None:
@@ -151,7 +151,7 @@ def read_classes(files: LabelFiles, path: str) -> list[str]:
         InputError: another line, or a name or id that is there twice.
     """
     names: dict[int, str] = {}
-    for line, row in _rows(files, path)[0]:
+    for line, row in read_lines(files, path)[0]:
         name, key = row if len(row) == 2 else ("", "")
         if not name or name != one_line(name) or not re.fullmatch(r"\s*[0-9]{1,9}\s*", key):
             raise InputError("the line is no name,id", f"{files.place(path)}, line {line}", "mend it")
@@ -165,8 +165,12 @@ def read_classes(files: LabelFiles, path: str) -> list[str]:
     return [name for _, name in sorted(names.items())]
 
 
-def _rows(files: LabelFiles, path: str) -> tuple[list[tuple[int, tuple[str, ...]]], str]:
-    """Line number and values of every line that holds something, and what is between the values."""
+def read_lines(files: LabelFiles, path: str) -> tuple[list[tuple[int, tuple[str, ...]]], str]:
+    """Line number and values of every line that holds something, and what is between the values.
+
+    Raises:
+        InputError: not text, or not CSV.
+    """
     text, delimiter, skipped = _start(decode_text(files.read(path), files.place(path)))
     spaced = re.search(f'{re.escape(delimiter)} +"(?!")', text) is not None  # a quotation may follow a space
     reader = csv.reader(

@@ -1,4 +1,4 @@
-"""VIA JSON: projects of the VGG Image Annotator 2, and the regions that it exports.
+"""VIA: projects of the VGG Image Annotator, and the regions that it exports.
 
     {"a.jpg12345": {"filename": "a.jpg", "size": 12345,
                     "regions": [{"shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 3, ...},
@@ -7,19 +7,23 @@
 
 - In a project the same is below "_via_img_metadata", and "_via_attributes" says which attributes there are.
   Files of VIA 1 number their regions: {"0": {...}, "1": {...}}.
+- The CSV that it exports is in ``via_csv``, projects of VIA 3 are in ``via3``.
 - Rectangles and polygons; circles and ellipses become their boxes, with the shape as the attribute "shape".
 - The region attribute that is the class: the only one there is, else "class", "label", "name" or "type".
 - Ticks of a checkbox become one attribute for each: "colour.red".
+- Points and lines are named as left out; a picture with nothing else is left out itself, as is one of which a
+  region cannot be read. A picture without regions is known to have no objects.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Box, Problem, quoted
+from striate.data.formats import via3, via_csv
+from striate.data.formats.via_documents import ViaDocument, ViaEntry, document_of, is_document
 from striate.data.json_reading import is_number, parse_json
 from striate.data.label_files import LabelFiles
 from striate.data.label_flags import FLAG_NAMES, take_flags
-from striate.data.label_pictures import PictureFinder, annotation_set, split_of
+from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
 from striate.data.outlines import ellipse_box, outline_box
 from striate.errors import InputError, one_line
 from striate.text_files import as_utf8
@@ -27,76 +31,73 @@ from striate.text_files import as_utf8
 CLASS_NAMES = ("class", "label", "name", "type")
 
 _MARKS = (b'"_via_img_metadata"', b'"shape_attributes"', b'"file_attributes"')
-_PROJECT = "_via_img_metadata"
 _SHAPE = "shape"
+_NO_AREA = ("point", "line", "polyline")
 
 
 def recognizes(files: LabelFiles) -> bool:
     """Whether there is a file in this format."""
-    return any(_is_via(files.read(path)) for path in files.ending(".json"))
+    return any(_is_via(files.read(path)) for path in files.ending(".json")) or bool(_tables(files))
 
 
 def read(files: LabelFiles) -> AnnotationSet:
     """Read all labels.
 
     Raises:
-        InputError: there are none, a file is no JSON, or no one attribute is the class.
+        InputError: there are none, a file is no JSON or CSV, or no one attribute is the class.
     """
     finder = PictureFinder(files)
     problems: list[Problem] = []
-    documents: list[tuple[str, dict[str, Any]]] = []
+    documents = [via_csv.document(files, path) for path in _tables(files)]
     candidates = files.ending(".json")
     for path in candidates:
         content = files.read(path)
         if not _is_via(content) and len(candidates) > 1:
             problems.append(Problem(path, "the file is not of VIA and is left aside"))
             continue
-        document = parse_json(content, files.place(path))
-        if not (isinstance(document, dict) and isinstance(document.get(_PROJECT, {}), dict)):
-            raise InputError("the file is not of VIA", files.place(path), "export the annotations as JSON")
-        documents.append((path, document))
-    if not any(True for _, document in documents for _ in _entries(document)):
+        documents.append(_document(path, parse_json(content, files.place(path)), files))
+    problems += (problem for document in documents for problem in document.problems)
+    if not any(document.entries for document in documents):
         where = files.place(candidates[0]) if candidates else files.root
-        raise InputError("no file of VIA has pictures", where, "export the annotations as JSON")
+        mend = "export the annotations as JSON"
+        raise nothing_left("no file of VIA has pictures", where, problems, mend)
     name, classes = _class_attribute(documents, files)
     pictures: list[AnnotatedPicture] = []
-    for path, document in documents:
-        reader = _Reader(path, finder, name, problems)
-        pictures += (picture for entry in _entries(document) if (picture := reader.picture(*entry)))
+    for document in documents:
+        reader = _Reader(document.path, finder, name, problems)
+        pictures += filter(None, map(reader.picture, document.entries))
     return annotation_set(pictures, problems, classes, finder)
+
+
+def _tables(files: LabelFiles) -> list[str]:
+    """The CSV files that are of VIA."""
+    return [path for path in files.ending(".csv") if via_csv.is_via_csv(files.read(path))]
+
+
+def _document(path: str, document: Any, files: LabelFiles) -> ViaDocument:
+    if via3.is_project(document):
+        return via3.document(path, document)
+    if not is_document(document):
+        raise InputError("the file is not of VIA", files.place(path), "export the annotations as JSON")
+    return document_of(path, document)
 
 
 def _is_via(content: bytes) -> bool:
     content = as_utf8(content)
-    return any(mark in content for mark in _MARKS)
+    return via3.is_via3(content) or any(mark in content for mark in _MARKS)
 
 
-def _entries(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(Where it is written, entry) of every picture."""
-    prefix = _PROJECT if _PROJECT in document else ""
-    for key, entry in document.get(_PROJECT, document).items():
-        yield f"{prefix}[{quoted(key)}]", entry
-
-
-def _regions(entry: Any) -> list[tuple[str, Any]]:
-    """(Key, region) of every region of a picture, as VIA 2 lists or VIA 1 numbers them."""
-    regions = entry.get("regions") if isinstance(entry, dict) else None
-    if isinstance(regions, dict):
-        return list(regions.items())
-    return [(str(k), region) for k, region in enumerate(regions)] if isinstance(regions, list) else []
-
-
-def _class_attribute(documents: list[tuple[str, dict[str, Any]]], files: LabelFiles) -> tuple[str, list[str]]:
+def _class_attribute(documents: list[ViaDocument], files: LabelFiles) -> tuple[str, list[str]]:
     """The region attribute that is the class, and the classes that projects list for it."""
     choices: dict[str, None] = {}  # an ordered set
     options: dict[str, list[str]] = {}
-    for _, document in documents:
-        for name, facts in _declared(document).items():
+    for document in documents:
+        for name, facts in document.declared.items():
             choices[name] = None
             listed = facts.get("options") if isinstance(facts, dict) else None
             options.setdefault(name, []).extend(listed if isinstance(listed, dict) else ())
-        for _, entry in _entries(document):
-            for _, region in _regions(entry):
+        for entry in document.entries:
+            for _, region in entry.regions:
                 attributes = region.get("region_attributes") if isinstance(region, dict) else None
                 choices |= dict.fromkeys(attributes if isinstance(attributes, dict) else ())
     candidates = [name for name in choices if name not in FLAG_NAMES and name != _SHAPE]
@@ -111,17 +112,11 @@ def _class_attribute(documents: list[tuple[str, dict[str, Any]]], files: LabelFi
                 f"it is not clear which region attribute is the class: {shown}"
                 if shown
                 else "no region has an attribute that says its class",
-                files.place(documents[0][0]),
+                files.place(documents[0].path),
                 'name it "class" in VIA',
             )
         name = found[0]
     return name, [one_line(option) for option in options.get(name, ()) if option]
-
-
-def _declared(document: dict[str, Any]) -> dict[str, Any]:
-    attributes = document.get("_via_attributes")
-    regions = attributes.get("region") if isinstance(attributes, dict) else None
-    return regions if isinstance(regions, dict) else {}
 
 
 class _Reader:
@@ -133,10 +128,10 @@ class _Reader:
         self.name = name
         self.problems = problems
 
-    def picture(self, where: str, entry: Any) -> AnnotatedPicture | None:
+    def picture(self, entry: ViaEntry) -> AnnotatedPicture | None:
         """The labels of one picture; None if its entry or name cannot be used."""
-        regions = _regions(entry)
-        name = entry.get("filename") if isinstance(entry, dict) else None
+        where, facts, regions = entry.where, entry.facts, entry.regions
+        name = facts.get("filename") if isinstance(facts, dict) else None
         if not isinstance(name, str):
             self._problem(where, "it is no picture: it has no filename; it is left out", len(regions))
             return None
@@ -145,29 +140,35 @@ class _Reader:
             self._problem(where, f"{fault}; it is left out", len(regions))
             return None
         if fault:
-            self._problem(where, fault)
-        if not isinstance(entry.get("regions"), list | dict):
-            self._problem(where, "it has no regions, neither as a list nor as an object")
-        found = (self._annotation(f"{where}.regions[{key}]", region) for key, region in regions)
+            self._problem(where, fault, picture="" if picture in self.finder else picture)
+        if entry.fault:
+            self._problem(where, f"{entry.fault}; the picture is left out", picture=picture)
+        has_area = any(_shape_name(region) not in _NO_AREA for _, region in regions)
+        found = (self._annotation(place, region, picture, has_area) for place, region in regions)
         return AnnotatedPicture(
             picture,
             tuple(annotation for annotation in found if annotation),
             f"{self.path}, {where}",
             split=split_of(picture, self.path),
-            attributes=self._plain(entry.get("file_attributes"), where),
+            attributes=self._plain(facts.get("file_attributes"), where),
         )
 
-    def _annotation(self, where: str, region: Any) -> Annotation | None:
+    def _annotation(self, where: str, region: Any, picture: str, has_area: bool) -> Annotation | None:
         shape = region.get("shape_attributes") if isinstance(region, dict) else None
         said = region.get("region_attributes", {}) if isinstance(region, dict) else None
         if not isinstance(shape, dict) or not isinstance(said, dict):
-            self._problem(where, "the region has no shape or no attributes and is left out", 1)
+            what = "the region has no shape or no attributes; the picture is left out"
+            self._problem(where, what, 1, picture)
+            return None
+        if has_area and _shape_name(region) in _NO_AREA:
+            what = f"a shape {quoted(shape['name'])} is no box; the object is left out"
+            self._problem(where, what, 1)
             return None
         try:
             box, polygons = _geometry(shape)
             label = _label(said.get(self.name, ""))
         except ValueError as error:
-            self._problem(where, f"{error}; the object is left out", 1)
+            self._problem(where, f"{error}; the picture is left out", 1, picture)
             return None
         if label != one_line(label):
             self._problem(where, f"the class {quoted(label)} holds control characters")
@@ -190,8 +191,13 @@ class _Reader:
                     self._problem(where, f"the attribute {quoted(name)} is no text or number and is left out")
         return found
 
-    def _problem(self, where: str, what: str, left_out: int = 0) -> None:
-        self.problems.append(Problem(f"{self.path}, {where}", what, left_out=left_out))
+    def _problem(self, where: str, what: str, left_out: int = 0, picture: str = "") -> None:
+        self.problems.append(Problem(f"{self.path}, {where}", what, left_out=left_out, picture=picture))
+
+
+def _shape_name(region: Any) -> Any:
+    shape = region.get("shape_attributes") if isinstance(region, dict) else None
+    return shape.get("name") if isinstance(shape, dict) else None
 
 
 def _label(value: Any) -> str:

@@ -26,7 +26,7 @@ from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet
 from striate.data.formats.voc_lists import SplitLists
 from striate.data.label_files import LabelFiles
 from striate.data.label_flags import take_flags
-from striate.data.label_pictures import PictureFinder, annotation_set, doubtful, nothing_left, split_of
+from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
 from striate.data.outlines import ROTATION, Outline, outline_box, turned_corners
 from striate.data.xml_reading import Element, number, parse_xml, root_tag
 from striate.errors import one_line
@@ -103,7 +103,7 @@ class _Reader:
         name = PurePosixPath(written.replace("\\", "/")).name
         stem = PurePosixPath(path).stem
         alike = _chosen(self.finder.with_stem(stem, path), root, name)
-        doubt = doubtful(alike, stem, "" if alike and _folder_said(root, alike[0]) else path)
+        doubt = self.finder.doubt(alike, stem, path, sure=bool(alike) and _folder_said(root, alike[0]))
         if alike and not doubt:
             if filename and composed(stem) not in map(composed, (name, PurePosixPath(name).stem)):
                 what = f"the filename is {quoted(written)}; {quoted(alike[0])}, named as this file, counts"
