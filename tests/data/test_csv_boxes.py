@@ -54,7 +54,21 @@ TABLES = {
     "bars": _SIDES.replace(";", "|"),
     "tabs and spaces": _SPACES,
     "line ends of Windows": _SPACES.replace("\n", "\r\n"),
+    "a first line of Excel": f"sep=;\r\n{_SIDES}",
+    "delimiters behind the last value": _CORNERS.replace(",40\n", ",40,\n").replace(",8\n", ",8,,\n"),
+    "delimiters behind all lines": _CORNERS.replace("\n", ",\n"),
+    "quotations after spaces": _CORNERS.replace(",", '", "').replace("\n", '"\n"').strip('"\n').join('""'),
+    "lines with nothing": _CORNERS.replace("\na.png", "\n,,,,,\na.png", 1) + ",,,,,\n",
+    "names without suffix": _CORNERS.replace(".png", ""),
+    "one column of boxes": "image_id,label,bbox\n"
+    'a.png,dog,"[10, 20, 20.5, 20]"\na.png,cat,"[0.0, 0.0, 1.0, 1.0]"\nb.png,dog,"[5, 6, 2, 2]"\n',
+    "decimal commas": _SIDES.replace(".5", ",5"),
     "retinanet": "a.png,10,20,30.5,40,dog\na.png,0,0,1,1,cat\nb.png,5,6,7,8,dog\n",
+}
+
+TOLD = {
+    "one column of boxes": ["the column bbox is taken as x, y, width, height"],
+    "decimal commas": ["numbers have a decimal comma: 10,5 is ten and a half"],
 }
 
 
@@ -62,7 +76,15 @@ TABLES = {
 def test_usual_tables_hold_the_same_boxes(tmp_path, table):
     found = read_text(tmp_path, TABLES[table])
     assert objects(found) == EXPECTED
-    assert found.problems == ()
+    assert [problem.what for problem in found.problems] == TOLD.get(table, [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_tables_are_read_in_each_encoding_of_unicode(tmp_path, encoding):
+    write_files(tmp_path, {"boxes.csv": _CORNERS.encode(encoding), "a.png": PNG, "b.png": PNG})
+    files = LabelFiles.open(tmp_path)
+    assert csv_boxes.recognizes(files)
+    assert objects(csv_boxes.read(files)) == EXPECTED
 
 
 def test_places_are_lines_of_the_file(tmp_path):
@@ -86,6 +108,81 @@ def test_fractions_are_told_and_become_pixels(tmp_path):
     [note] = found.problems
     assert (note.place, note.left_out) == ("boxes.csv", 0)
     assert "taken as fractions" in note.what
+
+
+@pytest.mark.parametrize(
+    ("value", "box", "percent"),
+    [
+        ("1.0002", (30, 15, 100, 45), "0.02 %"),
+        ("1.0000001", (30, 15, 100, 45), ""),
+        ("1.01", (30, 15, 100, 45), "1 %"),
+    ],
+)
+def test_a_fraction_a_hair_beyond_the_edge_is_one_and_is_cut(tmp_path, value, box, percent):
+    found = read_text(tmp_path, f"a.png,0.1,0.2,0.5,1,dog\nb.png,0.3,0.3,{value},0.9,cat\n")
+    assert objects(found) == [("a.png", "dog", (10, 10, 50, 50)), ("b.png", "cat", box)]
+    told = [problem.what for problem in found.problems if problem.place == "boxes.csv, line 2"]
+    assert bool(told) == bool(percent)
+    assert all(percent in what for what in told)
+
+
+def test_a_fraction_a_hair_below_zero_is_one_and_is_cut(tmp_path):
+    found = read_text(tmp_path, "image,label,x,y,w,h\na.png,dog,-0.0003,0.2,0.5,0.4\n")
+    assert objects(found) == [("a.png", "dog", (0, 10, 49.97, 30))]
+    assert any("0.03 %" in problem.what for problem in found.problems)
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        ("a.png,0.1,0.2,0.5,1,dog\nb.png,0.3,0.3,1.3,0.9,cat\n", 2),
+        ("a.png,0.1,0.2,0.5,1,dog\nb.png,30,10,60,20,cat\n", 2),
+        ("a.png,0.5,0.5,1.8,1.9,dog\n", 1),
+        ("a.png,0,0,1,1,dog\nb.png,0,0,1,1,dog\n", 1),
+    ],
+)
+def test_where_pixels_and_fractions_cannot_be_told_apart_a_line_is_named(tmp_path, rows, line):
+    with pytest.raises(InputError) as error:
+        read_text(tmp_path, rows)
+    assert error.value.where.endswith(f"boxes.csv, line {line}")
+    assert "unit" in error.value.what_to_do
+
+
+def test_pictures_with_fractions_among_pixels_or_with_boxes_within_a_pixel_are_left_out(tmp_path):
+    rows = [f"p{k}.png,1,2,{10 + k},20,dog" for k in range(9)]
+    rows += ["a.png,0.1,0.2,0.5,0.9,dog", "b.png,5.1,5.2,5.9,5.8,dog"]
+    found = read(
+        tmp_path, {"boxes.csv": "\n".join(rows)}, ["a.png", "b.png", *(f"p{k}.png" for k in range(9))]
+    )
+    assert {path: problem.place for path, problem in found.unread.items()} == {
+        "a.png": "boxes.csv, line 10", "b.png": "boxes.csv, line 11",
+    }  # fmt: skip
+
+
+def test_boxes_in_one_column_without_a_class_are_of_one_class(tmp_path):
+    found = read_text(tmp_path, 'image_id,width,height,bbox,source\na,100,50,"[1, 2, 3, 4]",x\nb,100,50,,x\n')
+    assert objects(found) == [("a.png", "object", (1, 2, 4, 6))]
+    assert [len(picture.annotations) for picture in found.pictures] == [1, 0]
+    assert [problem.place for problem in found.problems] == ["boxes.csv", "boxes.csv"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a.png,1,2,3,dog", "x,a.png,1,2,3,4,dog", "a.png,1,2,,4,dog", "a.png,1,2,3,4,",
+        'a.png,"1,5",2,3,4,dog',
+        "a,1,2,three,4,dog",
+    ],
+)  # fmt: skip
+def test_the_picture_of_a_line_that_cannot_be_read_is_left_out(tmp_path, line):
+    found = read_text(tmp_path, f"b.png,1,2,3,4,dog\na.png,1,2,9,9,dog\n{line}\n")
+    assert {path: problem.place for path, problem in found.unread.items()} == {"a.png": "boxes.csv, line 3"}
+    assert [picture.path for picture in found.without(found.unread).pictures] == ["b.png"]
+
+
+def test_when_no_picture_is_left_the_first_reason_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"boxes\.csv, line 2: the line has 4 values, not 6"):
+        read_text(tmp_path, "path,x1,y1,x2,y2,class\nx.png,1,2,3\n")
 
 
 @pytest.mark.parametrize(("unit", "box"), [("pixel", (0, 0, 1, 1)), ("normalized", (0, 0, 100, 50))])

@@ -1,6 +1,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 from label_cases import VARIED, a_set, assert_same_objects, box, files_of, outlined, picture
 
@@ -134,6 +135,46 @@ def test_faults_of_a_shape_are_named_by_line(shape, fault, left_out):
     assert problem.place == "annotations.xml, line 11"
     assert problem.left_out == left_out
     assert len(annotations.pictures[0].annotations) == 3 - left_out
+    assert set(annotations.unread) == ({"images/a.jpg"} if left_out and "polyline" not in shape else set())
+
+
+@pytest.mark.parametrize("shape", ["polyline", "points", "cuboid", "skeleton"])
+def test_a_picture_with_nothing_but_other_shapes_is_left_out(shape):
+    annotations = read(xml(f'<{shape} label="dog" points="1,2;3,4"/>', "<tag label='night'/>"))
+    assert set(annotations.unread) == {"images/a.jpg"}
+    assert read(xml()).unread == {}  # without shapes it is known to have none
+
+
+@pytest.mark.parametrize(
+    ("rle", "box"),
+    [
+        ("0, 12", (5, 7, 9, 10)),
+        ("1, 2, 2, 2, 5", (6, 7, 8, 9)),
+        ("5, 1, 6", (6, 8, 7, 9)),
+        ("2, 4, 6", (5, 7, 9, 9)),
+    ],
+)
+def test_a_mask_has_the_box_around_its_pixels(rle, box):
+    found = only(read(xml(f'<mask label="dog" rle="{rle}" left="5" top="7" width="4" height="3"/>')))
+    runs = [int(text) for text in rle.split(",")]
+    pixels = np.repeat(np.arange(len(runs)) % 2, runs).reshape(3, 4)  # row by row
+    ys, xs = pixels.nonzero()
+    assert found.box_xyxy == box == (xs.min() + 5, ys.min() + 7, xs.max() + 6, ys.max() + 8)
+    assert found.attributes == {"shape": "mask"}
+
+
+@pytest.mark.parametrize("rle", ["", "12", "0, 11", "0, 13", "a", "0, -12", "12, 0"])
+def test_a_mask_that_is_none_leaves_the_picture_out(rle):
+    annotations = read(xml(f'<mask label="dog" rle="{rle}" left="5" top="7" width="4" height="3"/>'))
+    assert set(annotations.unread) == {"images/a.jpg"}
+
+
+@pytest.mark.parametrize("name", ["frame_000000", "FRAME_000000", "images/frame_000000"])
+def test_a_frame_without_suffix_is_the_picture_of_this_name(name):
+    text = xml(thing(), image=f'name="{name}"')
+    annotations = cvat.read(files_of({"annotations.xml": text, "images/frame_000000.PNG": ""}))
+    assert [picture.path for picture in annotations.pictures] == ["images/frame_000000.PNG"]
+    assert annotations.unread == {}
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "C:\\a\\passwd", "..\\passwd"])

@@ -7,7 +7,7 @@ import pytest
 
 from striate.data.annotations import AnnotatedPicture, Annotation, Problem
 from striate.data.label_files import LabelFiles
-from striate.data.label_pictures import PictureFinder, annotation_set, doubtful
+from striate.data.label_pictures import PictureFinder, annotation_set, doubtful, split_of
 
 NFC, NFD = (unicodedata.normalize(form, "images/été.jpg") for form in ("NFC", "NFD"))
 
@@ -93,3 +93,98 @@ def test_the_first_reason_is_told_of_a_picture_whose_labels_cannot_be_read():
     problems = [Problem(f"labels.csv, line {k}", "no number", picture="p.jpg") for k in (2, 3)]
     read = annotation_set([AnnotatedPicture("p.jpg", (thing(),), "labels.csv")], problems)
     assert read.unread["p.jpg"].place == "labels.csv, line 2"
+
+
+@pytest.mark.parametrize(
+    ("written", "pictures", "meant"),
+    [
+        ("frame_000000", ("images/frame_000000.PNG",), "images/frame_000000.PNG"),
+        ("FRAME_0", ("images/frame_0.png",), "images/frame_0.png"),
+        ("a.v2", ("images/a.v2.png",), "images/a.v2.png"),
+        ("C:\\x\\cam2\\f0.jpg", ("cam1/f0.jpg", "cam2/f0.jpg"), "cam2/f0.jpg"),
+        ("../../cam2/f0.jpg", ("cam1/f0.jpg", "cam2/f0.jpg"), "cam2/f0.jpg"),
+        ("data/images/f0.jpg", ("images/f0.jpg", "vis/f0.jpg"), "images/f0.jpg"),
+        ("f0.jpg", ("images/f0.jpg", "visual/f0.jpg"), "images/f0.jpg"),
+        ("f0.jpg", ("JPEGImages/f0.jpg", "images/f0.jpg"), "JPEGImages/f0.jpg"),
+        ("f0.jpg", ("images/train/f0.jpg", "masks/train/f0.jpg"), "images/train/f0.jpg"),
+    ],
+)
+def test_names_without_suffix_and_paths_of_other_machines_mean_one_picture(written, pictures, meant):
+    assert find(written, "labels.csv", *pictures)[0] == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "pictures"),
+    [
+        ("f0", ("images/f0.jpg", "images/f0.png")),
+        ("f0.jpg", ("one/f0.jpg", "two/f0.jpg")),
+        ("f0.jpg", ("images/train/f0.jpg", "images/val/f0.jpg")),
+        ("train/f0.jpg", ("val/f0.jpg",)),
+        ("cam1/f0.jpg", ("cam1/f1.jpg", "cam2/f0.jpg")),
+        ("f0.png", ("images/f0.jpg",)),
+    ],
+)
+def test_a_name_that_only_may_mean_a_picture_means_none_and_says_why(written, pictures):
+    path, fault = find(written, "labels.csv", *pictures)
+    assert path == written
+    assert pictures[-1] in fault or pictures[0] in fault
+
+
+def test_labels_in_annotations_are_of_pictures_in_jpegimages_and_of_no_others():
+    finder = PictureFinder(
+        files_of("V/JPEGImages/b.jpg", "V/Annotations/vis/a.jpg", "V/SegmentationClass/a.png")
+    )
+    assert finder.with_stem("a", "V/Annotations/a.xml") == []
+    assert finder.find("a.jpg", "V/Annotations/a.xml")[0] == "a.jpg"
+    assert finder.with_stem("b", "V/Annotations/b.xml") == ["V/JPEGImages/b.jpg"]
+
+
+def test_folders_beside_those_of_the_pictures_are_told_once():
+    pictures = [f"{folder}/{k}.jpg" for folder in ("images", "vis") for k in range(3)]
+    finder = PictureFinder(files_of(*pictures))
+    found = [finder.find(f"{k}.jpg", "labels.csv")[0] for k in range(3)]
+    read = annotation_set([AnnotatedPicture(str(path), (), "labels.csv") for path in found], [], (), finder)
+    assert [problem.place for problem in read.problems] == ["vis"]
+    assert read.problems[0].what.startswith("3 pictures")
+
+
+@pytest.mark.parametrize("names", [("cam1/a.jpg", "cam2/a.jpg"), ("cam2/a.jpg", "a.jpg", "cam1/a.jpg")])
+def test_two_names_that_would_mean_one_picture_leave_it_out(names):
+    finder = PictureFinder(files_of("a.jpg"))
+    assert {finder.find(name, "labels.csv")[0] for name in names} == {"a.jpg"}
+    read = annotation_set([AnnotatedPicture("a.jpg", (thing(),), "labels.csv")], [], (), finder)
+    assert set(read.unread) == {"a.jpg"}
+
+
+def test_two_ways_to_write_one_path_are_one_name():
+    finder = PictureFinder(files_of("images/a.jpg"))
+    for name in ("images/a.jpg", "a.jpg", "./images/a.jpg", "C:\\data\\images\\a.jpg"):
+        assert finder.find(name, "labels.csv")[0] == "images/a.jpg"
+    read = annotation_set([AnnotatedPicture("images/a.jpg", (thing(),), "labels.csv")], [], (), finder)
+    assert read.unread == {}
+
+
+def test_a_picture_that_an_unclear_name_may_mean_lacks_labels_and_is_left_out():
+    finder = PictureFinder(files_of("one/a.jpg", "two/a.jpg", "one/b.jpg"))
+    finder.find("a.jpg", "labels.csv")
+    pictures = [AnnotatedPicture(path, (thing(),), "labels.csv") for path in ("one/a.jpg", "one/b.jpg")]
+    assert set(annotation_set(pictures, [], (), finder).unread) == {"one/a.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("path", "split"),
+    [
+        ("images/val2017/a.jpg", "val"),
+        ("training_set/a.jpg", "train"),
+        ("dev/a.jpg", "val"),
+        ("instances_train2017.json", "train"),
+        ("dev.csv", "val"),
+        ("my_dev_export.csv", None),
+        ("dev/train/a.jpg", "train"),
+        ("train/val/a.jpg", None),
+        ("devices/a.jpg", None),
+        ("train.jpg", None),
+    ],
+)
+def test_folders_and_label_files_name_splits(path, split):
+    assert split_of(path) == split

@@ -140,6 +140,7 @@ def test_faults_of_a_region_are_named_by_entry(wrong, fault):
     assert problem.place == "via.json, ['a.jpg123'].regions[1]"
     assert problem.left_out == 1
     assert len(annotations.pictures[0].annotations) == 2
+    assert set(annotations.unread) == (set() if "'point' is no box" in fault else {"a.jpg"})
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "C:\\a\\passwd", "..\\passwd"])

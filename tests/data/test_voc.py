@@ -1,4 +1,7 @@
+import cmath
+import math
 import re
+import unicodedata
 import zipfile
 from xml.etree import ElementTree
 
@@ -155,6 +158,12 @@ def test_paths_never_lead_out(name):
         (thing(("nan", 1, 2, 2)), "xmin is 'nan'"),
         (thing((1, "1e400", 2, 2)), "ymin is '1e400'"),
         (thing((1, 1, "", 2)), "xmax is ''"),
+        (thing((1, "10,5", 20, 20)), "ymin is '10,5'"),
+        (thing().replace("<bndbox>", "<bndbox></bndbox><bndbox>"), "2 boxes"),
+        (thing().replace("bndbox", "BndBox"), "no bndbox"),
+        ("<object><name>x</name><robndbox><cx>1</cx></robndbox></object>", "cy is missing"),
+        ("<object><name>x</name><polygon><x1>1</x1><y1>1</y1></polygon></object>", "fewer than three"),
+        ("<object><name>x</name><polygon><pt><x>1</x></pt></polygon></object>", "y is missing"),
         ("<object><name>x</name><bndbox><xmin>1</xmin></bndbox></object>", "ymin is missing"),
     ],
 )
@@ -165,6 +174,89 @@ def test_an_object_without_a_box_is_left_out_by_line(object_, fault):
     assert fault in problem.what
     assert problem.place == "a.xml, line 4"
     assert problem.left_out == 1
+    assert set(annotations.unread) == {"a.jpg"}  # it is no picture with fewer objects
+
+
+def shape(inner):
+    return f"<object><name>dog</name>{inner}</object>"
+
+
+def test_a_turned_box_of_rolabelimg_has_the_upright_box_around_it():
+    tags = {"cx": 20, "cy": 30, "w": 10, "h": 6, "angle": math.pi / 6}
+    inner = "".join(f"<{tag}>{value}</{tag}>" for tag, value in tags.items())
+    found = only(read({"a.xml": xml(shape(f"<robndbox>{inner}</robndbox>")), "a.jpg": ""}))
+    # as the program draws it (rotatePoint of its Shape): each corner turned by the angle, y downwards
+    expected = []
+    for dx, dy in ((-5, -3), (5, -3), (5, 3), (-5, 3)):
+        point = complex(20, 30) + complex(dx, dy) * cmath.exp(1j * math.pi / 6)
+        expected += [point.real, point.imag]
+    assert found.polygons[0] == pytest.approx(expected)
+    assert found.box_xyxy == pytest.approx(
+        (min(expected[0::2]), min(expected[1::2]), max(expected[0::2]), max(expected[1::2]))
+    )
+    assert found.attributes == {"rotation": pytest.approx(30)}
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        "<x1>1</x1><y1>2</y1><x2>9.5</x2><y2>3</y2><x3>4</x3><y3>8</y3>",
+        "<pt><x>1</x><y>2</y></pt><pt><x>9.5</x><y>3</y></pt><pt><x>4</x><y>8</y></pt>",
+    ],
+)
+def test_a_polygon_is_the_outline_and_the_box_is_around_it_if_there_is_none(points):
+    polygon = f"<polygon>{points}</polygon>"
+    alone = only(read({"a.xml": xml(shape(polygon)), "a.jpg": ""}))
+    assert (alone.polygons, alone.box_xyxy) == (((1, 2, 9.5, 3, 4, 8),), (1, 2, 9.5, 8))
+    beside = only(read({"a.xml": xml(thing((2, 3, 10, 8), more=polygon)), "a.jpg": ""}))
+    assert (beside.polygons, beside.box_xyxy) == (((1, 2, 9.5, 3, 4, 8),), (1, 2, 10, 8))
+    assert beside.attributes == {}
+
+
+def test_a_box_outside_of_objects_leaves_the_picture_out():
+    upper = thing().replace("object", "Object")
+    assert set(read({"a.xml": xml(upper), "a.jpg": ""}).unread) == {"a.jpg"}
+
+
+def test_a_deleted_object_is_none():
+    annotations = read({"a.xml": xml(thing(more="<deleted>1</deleted>")), "a.jpg": ""})
+    assert (annotations.pictures[0].annotations, annotations.unread) == ((), {})
+    assert "deleted" in annotations.problems[0].what
+
+
+@pytest.mark.parametrize(
+    ("files", "label", "more", "found"),
+    [
+        (("vis/a.jpg", "JPEGImages/a.jpg"), "Annotations/a.xml", "", "JPEGImages/a.jpg"),
+        (("Annotations/vis/a.jpg", "JPEGImages/a.jpg"), "Annotations/a.xml", "", "JPEGImages/a.jpg"),
+        (("vis/a.jpg", "images/a.jpg"), "xml/a.xml", "", "images/a.jpg"),
+        (("p/a.jpg", "q/a.jpg"), "a.xml", "<folder>q</folder>", "q/a.jpg"),
+        (("p/a.jpg", "q/a.jpg"), "a.xml", "<path>C:\\x\\q\\a.jpg</path>", "q/a.jpg"),
+        (("f/c1/a.jpg", "f/c2/a.jpg"), "x/c2/a.xml", "<folder>c1</folder>", "f/c2/a.jpg"),
+        (("a.PNG",), "a.xml", "", "a.PNG"),
+        (("A.jpg",), "a.xml", "", "A.jpg"),
+    ],
+)
+def test_of_several_pictures_the_one_that_is_surely_meant_is_taken(files, label, more, found):
+    head = f"<filename>a</filename>{more}"
+    annotations = read({label: xml(thing(), head=head), **dict.fromkeys(files, "")})
+    assert [picture.path for picture in annotations.pictures] == [found]
+    assert annotations.unread == {}
+
+
+@pytest.mark.parametrize(
+    ("files", "label"),
+    [
+        (("p/a.jpg", "q/a.jpg"), "a.xml"),
+        (("frames/cam1/a.jpg",), "annotations/cam2/a.xml"),
+        (("a.jpg", "a.png"), "a.xml"),
+        (("JPEGImages/b.jpg", "SegmentationClass/a.png"), "Annotations/a.xml"),
+    ],
+)
+def test_labels_of_no_one_picture_are_left_out(files, label):
+    annotations = read({label: xml(thing(), head="<filename>a.gif</filename>"), **dict.fromkeys(files, "")})
+    used = annotations.without(annotations.unread).pictures
+    assert not [picture for picture in used if picture.path in files]
 
 
 def test_wrong_boxes_are_kept_as_written():
@@ -191,6 +283,34 @@ def test_lists_give_the_splits_and_differences_are_named():
     assert "'b' is also in the list train" in told["ImageSets/Main/val.txt, line 1"]
     assert "the first is 'lost'" in told["ImageSets/Main/val.txt, line 3"]
     assert "the first is 'Annotations/d.xml'" in told["ImageSets/Main"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "place", ["ImageSets/Main/train.txt", "ImageSets/train.txt", "train.txt", "train_list.txt"]
+)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}", "{}.jpg", "{}.xml", "JPEGImages/{}.jpg", "./Annotations/{}.xml", "{} 1", "{}  -1",
+        "C:\\x\\{}.JPG", "images/{}.jpg Annotations/{}.xml", "/home/me/VOC/JPEGImages/{}",
+    ],
+)  # fmt: skip
+def test_lists_of_other_programs_give_the_splits_too(line, place, encoding):
+    lists = {place: [line.replace("{}", name) for name in "ab"], place.replace("train", "val"): ["c", "d"]}
+    texts = {path: "\r\n".join(lines).encode(encoding) for path, lines in lists.items()}
+    annotations = read({**LISTED, **texts, "labels.txt": "dog\n", "test.txt": "nothing of this\n"})
+    assert [p.split for p in sorted(annotations.pictures, key=lambda p: p.place)] == ["train"] * 2 + [
+        "val"
+    ] * 2
+    assert annotations.problems == ()
+
+
+def test_lists_name_labels_in_any_folder():
+    files = {f"xml/{name}.xml": xml(thing()) for name in ("a", "été")}
+    names = unicodedata.normalize("NFD", "été")
+    files |= {"ImageSets/Main/train.txt": "a\n", "ImageSets/Main/val.txt": f"{names}\n"}
+    assert [p.split for p in read(files).pictures] == ["train", "val"]
 
 
 def test_lists_count_for_the_folder_above_them():

@@ -1,6 +1,7 @@
 """What holds for every layer: memory format, precision, the meta device, saving, gradients."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -84,7 +85,11 @@ def test_bf16_is_close_to_fp32(name):
     y = layer.bfloat16()(x)
     assert y.dtype == torch.bfloat16
     # Of its steps those without weights round too; what comes out is rounded once more, by 2^-8 of it.
-    tolerance = bf16_tolerance(root_mean_square(expected), 1 + weighted_layers(layer))
+    steps = 1 + weighted_layers(layer)
+    if name.startswith("ConvTranspose"):
+        # Where oneDNN has no bf16, torch rounds each stamp and each sum of those that lie on one place.
+        steps += 2 * math.prod(-(-k // s) for k, s in zip(layer.kernel_size, layer.stride, strict=True))
+    tolerance = bf16_tolerance(root_mean_square(expected), steps)
     torch.testing.assert_close(y.float(), expected, atol=tolerance, rtol=BF16)
 
 

@@ -122,7 +122,7 @@ def is_within_a_pixel(box: Box) -> bool:
 def cut_at_edge(box: Box) -> tuple[Box, str]:
     """Corners in fractions without what rounding has put beyond the edge, and what to say of it."""
     beyond = max(-min(box), max(box) - 1)
-    if not 0 < beyond <= MARGIN:
+    if beyond <= 0 or not _is_near_unit(box):
         return box, ""
     x1, y1, x2, y2 = (min(max(value, 0.0), 1.0) for value in box)
     told = f"the box reaches {100 * beyond:.2g} % beyond the edge of the picture; it is cut there"
