@@ -6,6 +6,7 @@ Labels on another picture are wrong labels. Where it is not sure which picture i
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container
+from dataclasses import dataclass
 
 from striate.data.annotations import Problem, quoted
 from striate.data.images import IMAGE_SUFFIXES
@@ -27,6 +28,22 @@ def inside(written: str) -> str | None:
     return "/".join(parts)
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """Which picture a name means.
+
+    Attributes:
+        path, fault: as ``PictureFinder.find`` returns them.
+        is_certain: whether the folders that are written are those of the picture.
+        candidates: the pictures that may be meant where none surely is.
+    """
+
+    path: str | None
+    fault: str
+    is_certain: bool = True
+    candidates: tuple[str, ...] = ()
+
+
 class PictureFinder:
     """Finds the pictures of a data set by what label files call them."""
 
@@ -41,9 +58,9 @@ class PictureFinder:
         for path in self.paths:
             self._by_name[_key(_name(path))].append(path)
             self._by_stem[_key(_stem(path))].append(path)
-        self._answers: dict[tuple[str, str], tuple[str | None, str]] = {}
+        self._answers: dict[tuple[str, str], _Answer] = {}
         self._names: defaultdict[str, dict[str, bool]] = defaultdict(dict)  # path -> name -> is it certain
-        self._doubts: dict[str, Problem] = {}  # of pictures that may be meant by an unclear name
+        self._doubts: dict[str, Problem] = {}  # of pictures that an unclear name may mean
         self._beside: Counter[tuple[str, str]] = Counter()  # folders that hold pictures of the same names
 
     def __contains__(self, path: object) -> bool:
@@ -61,56 +78,59 @@ class PictureFinder:
             not sure which one is meant, the path is as written; where the name leads out of the data it is
             that of the file of this name within; None if nothing of the name can be used.
         """
+        answer = self._answer(written, label_path)
+        return answer.path, answer.fault
+
+    def take(self, written: str, label_path: str) -> tuple[str | None, str]:
+        """As ``find``, where a picture has its labels in several places of a file, each with its name.
+
+        ``notes`` tells which pictures may lack labels then, or may have those of others.
+        """
+        answer = self._answer(written, label_path)
+        if answer.path in self._known and answer.path is not None:
+            self._names[answer.path][_key(inside(written) or _inner_part(written) or written)] = (
+                answer.is_certain
+            )
+        for path in answer.candidates:
+            self._doubts.setdefault(path, Problem(label_path, answer.fault, picture=path))
+        return answer.path, answer.fault
+
+    def _answer(self, written: str, label_path: str) -> "_Answer":
         if (written, label_path) not in self._answers:
             self._answers[written, label_path] = self._find(written, label_path)
         return self._answers[written, label_path]
 
-    def _find(self, written: str, label_path: str) -> tuple[str | None, str]:
+    def _find(self, written: str, label_path: str) -> "_Answer":
         path, fault = inside(written), ""
         if path is None:
             path = _inner_part(written)
             fault = f"the picture's path {quoted(written)} leads out of the data; only its end counts"
             if path is None:
-                return None, f"{quoted(written)} is no usable name of a picture"
+                return _Answer(None, f"{quoted(written)} is no usable name of a picture")
         else:
             for whole in (_beside(label_path, path), path):
                 if (found := self._named(whole)) in self._known and found is not None:
-                    self._names[found][_key(path)] = True
-                    return found, ""
+                    return _Answer(found, "")
         unfound = _name(path) if fault else path
         alike, shared = _same_end(self._alike(_name(path)), path)
         nearest = self._nearest(alike, label_path)
         is_ending = shared == len(_keys(path))
-        doubt = self.doubt(nearest, written, label_path, sure=bool(shared and is_ending))
-        if not doubt and nearest and not is_ending:
-            doubt = self._elsewhere(nearest[0], path, shared)
+        doubt = doubtful(nearest, written, "" if shared and is_ending else label_path)
         if doubt:
-            return unfound, doubt
+            return _Answer(unfound, doubt, candidates=tuple(nearest) if len(nearest) > 1 else ())
         if not nearest:
-            return unfound, fault or self._other_suffix(path, label_path)
-        self._names[nearest[0]][_key(path)] = is_ending
+            others = self._nearest(self._of_stem(_stem(path)), label_path)
+            hint = f"there is no picture {quoted(path)}; there is {others[0]}" if others else ""
+            return _Answer(unfound, fault or hint, candidates=tuple(others))
+        if not is_ending and (doubt := self._elsewhere(nearest[0], path, shared)):
+            return _Answer(unfound, doubt)
         if not fault and not (is_ending and _same_case(nearest, _name(path))):
             fault = f"there is no picture {quoted(written)}; {quoted(nearest[0])} is taken"
-        return nearest[0], fault
+        return _Answer(nearest[0], fault, is_certain=is_ending)
 
     def with_stem(self, stem: str, label_path: str) -> list[str]:
         """The pictures whose name without suffix is ``stem``; of several those nearest to the label file."""
         return self._nearest(self._of_stem(stem), label_path)
-
-    def doubt(self, nearest: list[str], written: str, label_path: str, sure: bool = False) -> str:
-        """As ``doubtful``; of several pictures that may be meant, the labels of none are complete.
-
-        Args:
-            sure: the folders of the picture are told.
-        """
-        doubt = doubtful(nearest, written, "" if sure else label_path)
-        if len(nearest) > 1:
-            self._may_lack_labels(nearest, label_path, doubt)
-        return doubt
-
-    def _may_lack_labels(self, pictures: list[str], label_path: str, why: str) -> None:
-        for path in pictures:
-            self._doubts.setdefault(path, Problem(label_path, why, picture=path))
 
     def notes(self, labelled: Container[str]) -> list[Problem]:
         """What is to be told of labelled pictures: names that are not clear, and folders beside theirs.
@@ -183,13 +203,6 @@ class PictureFinder:
         ):
             return f"there is no picture {quoted(path)}; the one of this name lies elsewhere: {found}"
         return ""
-
-    def _other_suffix(self, path: str, label_path: str) -> str:
-        """That there is no picture ``path``, if there is one with another suffix; else ""."""
-        others = self._nearest(self._of_stem(_stem(path)), label_path)
-        fault = f"there is no picture {quoted(path)}; there is {others[0]}" if others else ""
-        self._may_lack_labels(others, label_path, fault)
-        return fault
 
 
 def doubtful(nearest: list[str], written: str, label_path: str) -> str:

@@ -151,7 +151,7 @@ def test_folders_beside_those_of_the_pictures_are_told_once():
 @pytest.mark.parametrize("names", [("cam1/a.jpg", "cam2/a.jpg"), ("cam2/a.jpg", "a.jpg", "cam1/a.jpg")])
 def test_two_names_that_would_mean_one_picture_leave_it_out(names):
     finder = PictureFinder(files_of("a.jpg"))
-    assert {finder.find(name, "labels.csv")[0] for name in names} == {"a.jpg"}
+    assert {finder.take(name, "labels.csv")[0] for name in names} == {"a.jpg"}
     read = annotation_set([AnnotatedPicture("a.jpg", (thing(),), "labels.csv")], [], (), finder)
     assert set(read.unread) == {"a.jpg"}
 
@@ -159,14 +159,14 @@ def test_two_names_that_would_mean_one_picture_leave_it_out(names):
 def test_two_ways_to_write_one_path_are_one_name():
     finder = PictureFinder(files_of("images/a.jpg"))
     for name in ("images/a.jpg", "a.jpg", "./images/a.jpg", "C:\\data\\images\\a.jpg"):
-        assert finder.find(name, "labels.csv")[0] == "images/a.jpg"
+        assert finder.take(name, "labels.csv")[0] == "images/a.jpg"
     read = annotation_set([AnnotatedPicture("images/a.jpg", (thing(),), "labels.csv")], [], (), finder)
     assert read.unread == {}
 
 
 def test_a_picture_that_an_unclear_name_may_mean_lacks_labels_and_is_left_out():
     finder = PictureFinder(files_of("one/a.jpg", "two/a.jpg", "one/b.jpg"))
-    finder.find("a.jpg", "labels.csv")
+    finder.take("a.jpg", "labels.csv")
     pictures = [AnnotatedPicture(path, (thing(),), "labels.csv") for path in ("one/a.jpg", "one/b.jpg")]
     assert set(annotation_set(pictures, [], (), finder).unread) == {"one/a.jpg"}
 

@@ -175,7 +175,7 @@ class TableReader:
         return ""
 
     def _read_row(self, row: Row, table: Table, in_fractions: bool, pictures: dict[str, _Picture]) -> None:
-        path, fault = self.finder.find(row.values["path"], table.path)
+        path, fault = self.finder.take(row.values["path"], table.path)
         if path is None:
             self._leave_out(row.place, fault, "")
             return

@@ -81,7 +81,8 @@ def _shape(label: dict[str, Any]) -> dict[str, Any] | None:
     xy = label.get("xy")
     if label.get("z") or not isinstance(xy, list) or not xy:
         return None  # a time of a film
-    name, keys = _SHAPES.get(xy[0] if is_number(xy[0]) else None, (f"of the kind {xy[0]}", ()))
+    kind = int(xy[0]) if is_number(xy[0]) else 0
+    name, keys = _SHAPES.get(kind, (f"of the kind {xy[0]}", ()))
     xs, ys = xy[1::2], xy[2::2]
     if name == "polygon":
         return {"name": name, "all_points_x": xs, "all_points_y": ys}

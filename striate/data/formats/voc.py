@@ -26,7 +26,7 @@ from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet
 from striate.data.formats.voc_lists import SplitLists
 from striate.data.label_files import LabelFiles
 from striate.data.label_flags import take_flags
-from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
+from striate.data.label_pictures import PictureFinder, annotation_set, doubtful, nothing_left, split_of
 from striate.data.outlines import ROTATION, Outline, outline_box, turned_corners
 from striate.data.xml_reading import Element, number, parse_xml, root_tag
 from striate.errors import one_line
@@ -103,22 +103,22 @@ class _Reader:
         name = PurePosixPath(written.replace("\\", "/")).name
         stem = PurePosixPath(path).stem
         alike = _chosen(self.finder.with_stem(stem, path), root, name)
-        doubt = self.finder.doubt(alike, stem, path, sure=bool(alike) and _folder_said(root, alike[0]))
+        doubt = doubtful(alike, stem, "" if alike and _folder_said(root, alike[0]) else path)
         if alike and not doubt:
             if filename and composed(stem) not in map(composed, (name, PurePosixPath(name).stem)):
                 what = f"the filename is {quoted(written)}; {quoted(alike[0])}, named as this file, counts"
                 self._problem(path, filename, what)
             return alike[0]
-        picture, fault = None, doubt
+        found, fault = None, doubt
         if not doubt:
-            picture, fault = self.finder.find(written, path) if written else (None, "it names no picture")
-        if picture not in self.finder:
-            home = PurePosixPath(path).parent
-            home = home.with_name("JPEGImages") if home.name == "Annotations" else home
-            picture = (home / f"{stem}{PurePosixPath(picture or '').suffix}").as_posix()
+            found, fault = self.finder.find(written, path) if written else (None, "it names no picture")
+        is_found = found is not None and found in self.finder
+        home = PurePosixPath(path).parent
+        home = home.with_name("JPEGImages") if home.name == "Annotations" else home
+        missing = (home / f"{stem}{PurePosixPath(found or '').suffix}").as_posix()
+        picture = found if found is not None and is_found else missing
         if fault:
-            unread = "" if picture in self.finder and not doubt else picture
-            self._problem(path, filename or root, fault, picture=unread)
+            self._problem(path, filename or root, fault, picture="" if is_found else picture)
         return picture
 
     def _size(self, root: Element, path: str) -> tuple[int | None, int | None]:
@@ -179,12 +179,12 @@ class _Reader:
 
 def _chosen(alike: list[str], root: Element, name: str) -> list[str]:
     """Of several pictures, those that ``filename``, ``path`` and ``folder`` mean, as far as they mean any."""
-    for means in (
-        lambda picture: PurePosixPath(picture).name == name,
-        lambda picture: _folder_said(root, picture),
+    for chosen in (
+        [picture for picture in alike if PurePosixPath(picture).name == name],
+        [picture for picture in alike if _folder_said(root, picture)],
     ):
-        if len(alike) > 1:
-            alike = [picture for picture in alike if means(picture)] or alike
+        both = [picture for picture in alike if picture in chosen]
+        alike = both if len(alike) > 1 and both else alike
     return alike
 
 
