@@ -40,7 +40,11 @@ class PictureSizes:
 
     def _read(self, path: str) -> ImageFacts | None:
         if path not in self.files:
-            self._faults[path] = f"there is no such file{self._of_same_name(path)}"
+            other = self._of_same_name(path)
+            name = PurePosixPath(path).name
+            self._faults[path] = (
+                f"there is no {name} (there is {other})" if other else "there is no such file"
+            )
             return None
         folder = self.files.folder
         source = folder / path if folder else self.files.read(path)
@@ -51,10 +55,10 @@ class PictureSizes:
             return None
 
     def _of_same_name(self, path: str) -> str:
-        """What to say of the one picture that has the same name but for its suffix; "" if there is none."""
+        """The one picture that has the same name but for its suffix; "" if there is none, or several are."""
         if not self._by_stem:
             for own in self.files.paths:
                 if PurePosixPath(own).suffix.lower() in IMAGE_SUFFIXES:
                     self._by_stem[PurePosixPath(own).stem].append(own)
         found = self._by_stem.get(PurePosixPath(path).stem, [])
-        return f" (there is {found[0]})" if len(found) == 1 else ""
+        return found[0] if len(found) == 1 else ""

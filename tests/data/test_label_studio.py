@@ -1,7 +1,9 @@
+import itertools
 import json
 import re
 
 import pytest
+from faulty_pictures import encode, smooth_pixels
 from label_cases import VARIED, a_set, assert_same_objects, box, files_of, outlined, picture
 
 from striate.data.annotations import RunLengths
@@ -9,6 +11,7 @@ from striate.data.formats import label_studio
 from striate.data.label_files import LabelFiles
 from striate.data.write import label_studio as writer
 from striate.errors import InputError
+from striate.ops.masks import runs_to_mask
 
 
 def region(kind="rectanglelabels", labels=("dog",), size=(200, 100), region_id="r", **value):
@@ -96,7 +99,8 @@ def test_tasks_without_an_annotation_are_unlabelled_not_empty():
     annotations = read(task(region()), waiting, empty)
     assert {p.path: len(p.annotations) for p in annotations.pictures} == {"a.jpg": 1, "c.jpg": 0}
     (problem,) = annotations.problems
-    assert problem.what.startswith("1 tasks have no annotation that was not cancelled")
+    assert problem.what.startswith("tasks without an annotation that was not cancelled")
+    assert annotations.unread == {}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,11 @@ def test_the_picture_is_the_data_that_name_one():
 @pytest.mark.parametrize(
     ("wrong", "fault", "left_out"),
     [
-        (region("brushlabels", rle=[1]), "'brushlabels' is no box", 1),
+        (region("brushlabels", rle=[1]), "the brush is cut off", 1),
+        (region("brushlabels", rle=["1"]), "rle is no list of bytes", 1),
+        (region("brushlabels", rle=[0] * 7), "the brush has 0 values, the picture needs 80,000", 1),
+        (region("videolabels"), "'video' is no box", 1),
+        (region("ellipselabels", x=1, y=1, radiusX=3), "radiusY is missing", 1),
         (region(x="1", y=1, width=1, height=1), "x is '1', no number", 1),
         (region(x=1, y=1, width=1), "height is missing", 1),
         (region(x=1, y=1, width=1, height=1, rotation=[]), "rotation is 'list'", 1),
@@ -163,6 +171,117 @@ def test_faults_of_a_region_are_named_by_entry(wrong, fault, left_out):
         assert fault in problem.what
         assert problem.place == "labels.json, [0].annotations.result[1]"
         assert problem.left_out == left_out
+        assert problem.picture == ("a.jpg" if left_out else "")
+
+
+def test_a_region_and_its_labels_may_be_two_results():
+    shapes = {
+        "rectangle": {"x": 10, "y": 20, "width": 30, "height": 40},
+        "polygon": {"points": [[10, 20], [50, 20], [30, 80]]},
+        "ellipse": {"x": 50, "y": 50, "radiusX": 10, "radiusY": 5},
+    }
+    results = []
+    for kind, value in shapes.items():
+        sizes = {"original_width": 200, "original_height": 100, "id": kind}
+        results.append({"type": "labels", "value": {**value, "labels": [f"a {kind}"]}, **sizes})
+        results.append({"type": kind, "value": value, **sizes})
+    results.append(results[0] | {"id": "alone"})
+    annotations = read(task(*results))
+    assert [(a.label, a.box_xyxy) for a in annotations.pictures[0].annotations] == [
+        ("a rectangle", (20, 20, 80, 60)), ("a polygon", (20, 20, 100, 80)),
+        ("a ellipse", (80, 45, 120, 55)), ("a rectangle", (20, 20, 80, 60)),
+    ]  # fmt: skip
+    assert annotations.problems == ()
+
+
+def test_an_ellipse_is_the_box_around_it_and_turns_in_pixels():
+    found = only(read(task(region("ellipselabels", x=50, y=50, radiusX=10, radiusY=5, rotation=90))))
+    assert found.box_xyxy == (95, 30, 105, 70)  # radii of 20 and 5 pixels, upright
+    assert found.attributes == {"shape": "ellipse"}
+
+
+def packed(pixels, repeats):
+    """A brush of (H, W) alphas, packed by hand: its values one by one, or as runs of values that repeat."""
+    values = [channel for row in pixels for alpha in row for channel in (7, 7, 7, alpha)]
+    bits = f"{len(values):032b}{7:05b}" + "".join(f"{length - 1:04b}" for length in (1, 3, 4, 8))
+    if repeats:
+        runs = ((value, len(list(group))) for value, group in itertools.groupby(values))
+        bits += "".join(f"110{count - 1:04b}{value:08b}" for value, count in runs)
+    else:
+        bits += f"011{len(values) - 1:08b}" + "".join(f"{value:08b}" for value in values)
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[k : k + 8], 2) for k in range(0, len(bits), 8)]
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_brush_is_its_mask(repeats):
+    pixels = [[0, 0, 0, 0], [0, 255, 128, 0], [0, 0, 7, 7]]
+    annotations = read(task(region("brushlabels", size=(4, 3), rle=packed(pixels, repeats), format="rle")))
+    found = only(annotations)
+    mask = runs_to_mask(found.mask.counts, found.mask.height, found.mask.width)
+    assert mask.tolist() == [[bool(alpha) for alpha in row] for row in pixels]
+    assert found.box_xyxy == (1, 1, 4, 3)
+    assert annotations.problems == ()
+
+
+def test_keypoints_are_left_aside_and_alone_say_nothing_of_the_picture():
+    point = region("keypointlabels", x=1, y=2, width=0.5)
+    beside = read(task(region(), point, point))
+    (problem,) = beside.problems
+    assert (problem.place, problem.left_out) == ("labels.json, [0].annotations.result[1]", 2)
+    assert beside.unread == {}
+    assert set(read(task(point)).unread) == {"a.jpg"}
+
+
+def test_the_ground_truth_counts_before_the_first():
+    several = task(region(labels=["first"]))
+    several["annotations"] += task(region(labels=["true"]), ground_truth=True)["annotations"]
+    annotations = read(several)
+    assert only(annotations).label == "true"
+    assert annotations.unread == {}
+
+
+@pytest.mark.parametrize(("is_truth", "unread"), [(True, set()), (False, {"a.jpg"})])
+def test_annotators_who_differ_on_whether_there_is_anything_leave_the_picture_out(is_truth, unread):
+    several = task(ground_truth=is_truth)
+    several["annotations"] += task(region())["annotations"]
+    assert set(read(several).unread) == unread
+
+
+def test_predictions_are_no_labels():
+    waiting = {"data": {"image": "b.jpg"}, "annotations": [], "predictions": [{"result": [region()]}]}
+    annotations = read(task(region()), waiting)
+    assert [one.path for one in annotations.pictures] == ["a.jpg"]
+    assert any("with predictions" in problem.what for problem in annotations.problems)
+
+
+def test_one_task_alone_and_the_short_form_are_read():
+    alone = label_studio.read(files_of({"labels.json": json.dumps(task(region())), "a.jpg": ""}))
+    value = {"x": 10, "y": 20, "width": 30, "height": 40, "rotation": 0, "rectanglelabels": ["dog"]}
+    sizes = {"original_width": 200, "original_height": 100}
+    short = {"image": "/data/upload/1/0a1b2c3d-a.jpg", "id": 7, "label": [value | sizes], "annotator": 1}
+    for annotations in (alone, read(short), read(short, {"image": "b.jpg", "id": 8})):
+        found = only(annotations)
+        assert (found.label, found.box_xyxy) == ("dog", (20, 20, 80, 60))
+        assert annotations.unread == {}
+    assert label_studio.recognizes(files_of({"labels.json": json.dumps(task(region()))}))
+    assert label_studio.recognizes(files_of({"labels.json": json.dumps([short]).encode("utf-16")}))
+
+
+def test_a_size_that_is_not_said_is_that_of_the_picture():
+    bare = {key: value for key, value in region().items() if not key.startswith("original")}
+    text = json.dumps([task(bare, image="a.png")])
+    picture = encode(smooth_pixels(100, 200), "PNG")
+    assert only(label_studio.read(files_of({"l.json": text, "a.png": picture}))).box_xyxy == (20, 20, 80, 60)
+    written = region() | {"original_width": "200", "original_height": 100.0}
+    assert only(read(task(written))).box_xyxy == (20, 20, 80, 60)
+
+
+def test_relations_are_no_objects():
+    relation = {"type": "relation", "from_id": "r", "to_id": "r", "direction": "right"}
+    annotations = read(task(region(), relation))
+    assert len(annotations.pictures[0].annotations) == 1
+    assert [(problem.left_out, problem.picture) for problem in annotations.problems] == [(0, "")]
 
 
 def test_the_name_of_a_file_gives_the_split():

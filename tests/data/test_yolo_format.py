@@ -1,7 +1,5 @@
 """YOLO's text files: hand-worked cases, every way to name classes and splits, faults with their line."""
 
-from dataclasses import replace
-
 import pytest
 import yaml
 from box_sets import random_set, write_set
@@ -234,6 +232,7 @@ def test_what_is_behind_a_box_is_told_by_all_lines(tmp_path, lines, expected):
 @pytest.mark.parametrize(
     ("lines", "kept", "refused"),
     [
+        ([BOX + " 0.9 1.000000", BOX + " 0.8 1.000000"], [], [1, 2]),
         ([TRACKED], [], [1]),  # a triangle that touches the edge, or track 1
         ([POSE_OR_OUTLINE, BOX], [BOXED], [1]),
         ([TRACKED, TRACKED, TRIANGLE], [], [1, 2, 3]),  # one of them is wrong, and nobody knows which
@@ -477,16 +476,6 @@ def test_outlines_are_written_for_all_objects_or_for_none(tmp_path):
         written = (tmp_path / f"{name} written/labels/a.txt").read_text().splitlines()
         assert {len(line.split()) for line in written} == ({7} if name == "all" else {5})
         assert bool(notes) == (name == "some")
-
-
-def test_outlines_that_end_at_the_edge_are_read_again_as_outlines(tmp_path):
-    found = read_lines(tmp_path, TRIANGLE, "0 0.4 0.5 0.2 0.1 0.9 1")
-    edge = replace(found.pictures[0], annotations=found.pictures[0].annotations[1:])
-    one = with_sizes(replace(found, pictures=(edge,)), lambda path: (100, 50))
-    write_set("yolo", one, {"images/a.png": PNG}, tmp_path / "written")
-    again = yolo.read(LabelFiles.open(tmp_path / "written"))
-    assert again.problems == ()
-    assert again.pictures[0].annotations[0].polygons == edge.annotations[0].polygons
 
 
 def test_a_picture_of_unknown_size_cannot_be_written(tmp_path):

@@ -7,9 +7,12 @@
                                    "value": {"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0,
                                              "rotation": 0, "rectanglelabels": ["dog"]}}]}]}]
 
-- x, y, width and height are percent of the picture's sides. A box is turned around its top left corner; it
-  becomes its outline and the upright box around that, and "rotation" is kept as an attribute.
-- Of several annotators the first who did not cancel counts; how many others there are is said.
+- A region and its labels may be two results with the same "id". Boxes, polygons and brushes become boxes,
+  outlines and masks; keypoints have no box: beside others they are left aside, and a picture that has nothing
+  else is left out. A turned box becomes its outline and the upright box around that; "rotation" is kept.
+- Of several annotators the one that is marked as ground truth counts, else the first who did not cancel; how
+  many others there are is said. Predictions are no labels. Tasks without annotations are unlabelled.
+- "JSON-MIN", which has the regions of a task in a list beside its picture, is read as well.
 - Text, numbers, choices and ratings of a region are its attributes; those of no region are the picture's.
 - Pictures are found by the name in the address, also without the eight digits that an upload puts before it.
 """
@@ -20,25 +23,26 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Box, Problem, quoted
+from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Problem, quoted
+from striate.data.formats.label_studio_shapes import kind_of, shape_of
 from striate.data.images import IMAGE_SUFFIXES, MAX_PIXELS
-from striate.data.json_reading import is_number, parse_json
+from striate.data.json_reading import as_whole, parse_json
 from striate.data.label_files import LabelFiles
 from striate.data.label_flags import take_flags
-from striate.data.label_pictures import PictureFinder, annotation_set, split_of
-from striate.data.outlines import ROTATION, outline_box, turned_corners
+from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
+from striate.data.outlines import ROTATION
+from striate.data.picture_sizes import PictureSizes
 from striate.errors import InputError, one_line
 from striate.text_files import as_utf8
 
-_MARKS = (b'"rectanglelabels"', b'"polygonlabels"', b'"original_width"', b'"was_cancelled"')
-_SHAPES = ("rectanglelabels", "polygonlabels")
-_ATTRIBUTES = (
-    "textarea",
-    "number",
-    "choices",
-    "rating",
-)  # results that are no regions, and their values' keys
-_VALUE_KEYS = {"textarea": "text"}
+_SHAPES = ("rectangle", "polygon", "ellipse", "brush", "keypoint")
+_MARKS = (b'"original_width"', b'"was_cancelled"', *(f'"{shape}labels"'.encode() for shape in _SHAPES))
+_ATTRIBUTES = ("textarea", "number", "choices", "rating")  # results that are no regions
+_OTHERS = ("relation", "taxonomy", "pairwise", "ranker", "datetime")  # no regions either, and not kept
+_VALUE_KEYS = {"textarea": "text"}  # where the value of such a result is, if not under its type
+_NO_AREAS = ("keypoint", "vector")
+_SIZE_KEYS = ("original_width", "original_height")
+_SHAPE = "shape"  # the attribute that says which shape a box was
 _UPLOAD_DIGITS = re.compile(r"[0-9a-f]{8}-")
 
 
@@ -53,7 +57,7 @@ def read(files: LabelFiles) -> AnnotationSet:
     Raises:
         InputError: there are none, or a file is no JSON or of another kind of export.
     """
-    finder = PictureFinder(files)
+    finder, sizes = PictureFinder(files), PictureSizes(files)
     problems: list[Problem] = []
     pictures: list[AnnotatedPicture] = []
     candidates = files.ending(".json")
@@ -63,51 +67,94 @@ def read(files: LabelFiles) -> AnnotationSet:
             problems.append(Problem(path, "the file is not of Label Studio and is left aside"))
             continue
         document = parse_json(content, files.place(path))
-        if not isinstance(document, list) or not any(_has_annotations(task) for task in document):
+        tasks = document if isinstance(document, list) else [document]
+        if not any(map(_has_annotations, tasks)):
+            tasks = list(map(_of_short_form, tasks))
+        if not any(map(_has_annotations, tasks)):
             raise InputError(
                 "the file is no list of tasks with annotations", files.place(path), 'export it as "JSON"'
             )
-        pictures += _Reader(path, finder, problems).pictures(document)
+        pictures += _Reader(path, finder, sizes, problems).pictures(tasks)
     if not pictures:
-        where = files.place(candidates[0]) if candidates else files.root
-        raise InputError("no task of Label Studio has annotations and a picture", where, 'export "JSON"')
+        where = files.place(candidates[0] if candidates else "")
+        what = "no task of Label Studio has annotations and a picture"
+        raise nothing_left(what, where, problems, 'export "JSON"')
     return annotation_set(pictures, problems, finder=finder)
 
 
 def _is_label_studio(content: bytes) -> bool:
     content = as_utf8(content)
-    return content[:100].lstrip().startswith(b"[") and any(mark in content for mark in _MARKS)
+    start = content[:100].lstrip()
+    is_one = start.startswith(b"{") and b'"result"' in content and b'"annotations"' in content
+    return (is_one or start.startswith(b"[")) and any(mark in content for mark in _MARKS)
 
 
 def _has_annotations(task: Any) -> bool:
     return isinstance(task, dict) and isinstance(task.get("annotations"), list)
 
 
+def _of_short_form(task: Any) -> Any:
+    """A task of "JSON-MIN" as one of "JSON"; what has no regions stays as it is."""
+    if not isinstance(task, dict) or "data" in task:
+        return task
+    results: list[Any] = []
+    for name, entries in task.items():
+        if isinstance(entries, list) and any(map(_is_region, entries)):
+            results += (_of_short_region(name, region) for region in entries)
+    data = {key: value for key, value in task.items() if isinstance(value, str)}
+    return {"data": data, "annotations": [{"result": results}]} if results else task
+
+
+def _is_region(value: Any) -> bool:
+    return isinstance(value, dict) and not {"original_width", "x", "points", "rle"}.isdisjoint(value)
+
+
+def _of_short_region(name: str, region: Any) -> Any:
+    """A region of "JSON-MIN" as a result of "JSON"."""
+    if not isinstance(region, dict):
+        return region
+    kind = next((key for key in region if str(key).removesuffix("labels") in _SHAPES), "labels")
+    sizes = {key: region[key] for key in _SIZE_KEYS if key in region}
+    return {"type": kind, "from_name": name, "value": region, **sizes}
+
+
 class _Reader:
     """Reads the tasks of one file, and gathers what is wrong."""
 
-    def __init__(self, path: str, finder: PictureFinder, problems: list[Problem]) -> None:
+    def __init__(
+        self, path: str, finder: PictureFinder, sizes: PictureSizes, problems: list[Problem]
+    ) -> None:
         self.path = path
         self.finder = finder
+        self.sizes = sizes
         self.problems = problems
         self.unlabelled: list[str] = []  # places of tasks
+        self.predicted: list[str] = []
+        self.no_areas: list[str] = []  # places of regions
 
     def pictures(self, tasks: list[Any]) -> list[AnnotatedPicture]:
         """The labelled pictures."""
         pictures = [picture for k, task in enumerate(tasks) if (picture := self._picture(f"[{k}]", task))]
-        if self.unlabelled:
-            what = (
-                f"{len(self.unlabelled):,} tasks have no annotation that was not cancelled; they are left out"
-            )
-            self._problem(self.unlabelled[0], what)
+        self._tell_of(
+            self.unlabelled, "tasks without an annotation that was not cancelled, which are left out"
+        )
+        self._tell_of(self.predicted, "tasks with predictions, which are not read")
+        what = "keypoints and lines, which have no box and are left aside"
+        self._tell_of(self.no_areas, what, len(self.no_areas))
         return pictures
+
+    def _tell_of(self, places: list[str], what: str, left_out: int = 0) -> None:
+        if places:
+            self._problem(places[0], f"{what}: {len(places):,}", left_out)
 
     def _picture(self, where: str, task: Any) -> AnnotatedPicture | None:
         if not _has_annotations(task):
             self._problem(where, "it is no task with annotations and is left out")
             return None
+        if isinstance(predictions := task.get("predictions"), list) and predictions:
+            self.predicted.append(where)
         path = self._path(where, task)
-        chosen = self._chosen(where, task["annotations"], counted=path is not None)
+        chosen = self._chosen(where, task["annotations"], path)
         if path is None or chosen is None:
             return None
         results = chosen["result"]
@@ -116,23 +163,21 @@ class _Reader:
         ids = {_id(result) for result in results if not _is_attribute(result)}
         for k, result in enumerate(results):
             place = f"{where}.annotations.result[{k}]"
-            if not isinstance(result, dict) or not isinstance(result.get("value"), dict):
-                self._problem(place, "it has no value and is left out", int(not _is_attribute(result)))
+            if isinstance(result, dict) and result.get("type") in _OTHERS:
+                self._problem(place, f"a result of type {quoted(result['type'])} is not kept")
+            elif not isinstance(result, dict) or not isinstance(result.get("value"), dict):
+                is_object = not _is_attribute(result)
+                what = "it has no value and is left out"
+                self._problem(place, what, int(is_object), path if is_object else "")
             elif _is_attribute(result):
                 self._add_attribute(place, result, attributes[_id(result) if _id(result) in ids else None])
             else:
                 regions.append((place, result))
-        found = [self._annotation(place, result, attributes) for place, result in regions]
+        found = self._annotations(regions, attributes, path)
         width, height = next(filter(None, (_size(result) for _, result in regions)), (None, None))
-        return AnnotatedPicture(
-            path,
-            tuple(annotation for annotation in found if annotation),
-            f"{self.path}, {where}",
-            width,
-            height,
-            split_of(path, self.path),
-            attributes[None],
-        )
+        split = split_of(path, self.path)
+        place = f"{self.path}, {where}"
+        return AnnotatedPicture(path, found, place, width, height, split, attributes[None])
 
     def _path(self, where: str, task: dict[str, Any]) -> str | None:
         """The picture of a task; None if it names none that can be used."""
@@ -159,39 +204,77 @@ class _Reader:
             self._problem(where, fault, 0 if path else _count_results(task["annotations"]))
         return path
 
-    def _chosen(self, where: str, annotations: list[Any], counted: bool) -> dict[str, Any] | None:
-        """The first annotation that was not cancelled; what the others hold is a problem."""
+    def _chosen(self, where: str, annotations: list[Any], path: str | None) -> dict[str, Any] | None:
+        """The annotation that counts: the ground truth, or the first that was not cancelled. What the others
+        hold is a problem, unless the task has no picture and all of them are left out already."""
         whole = [a for a in annotations if isinstance(a, dict) and isinstance(a.get("result"), list)]
-        chosen = next((a for a in whole if not a.get("was_cancelled")), None)
-        if not counted:  # all of them are left out already
+        kept = [a for a in whole if not a.get("was_cancelled")]
+        chosen = next((a for a in kept if a.get("ground_truth") is True), kept[0] if kept else None)
+        if path is None:
             return chosen
+        where = f"{where}.annotations"
         if len(whole) < len(annotations):
-            self._problem(f"{where}.annotations", "an annotation has no list of results and is left out")
+            self._problem(where, "an annotation has no list of results and is left out")
         others = [annotation for annotation in whole if annotation is not chosen]
         if others:
             cancelled = sum(bool(annotation.get("was_cancelled")) for annotation in others)
             what = (
                 f"{len(others)} more annotations of this task are left aside, {cancelled} of them cancelled"
             )
-            self._problem(f"{where}.annotations", what, _count_results(others))
+            self._problem(where, what, _count_results(others))
         if chosen is None:
-            self.unlabelled.append(where)
+            self.unlabelled.append(where.removesuffix(".annotations"))
+        elif not (_count_results([chosen]) or chosen.get("ground_truth") is True) and _count_results(kept):
+            what = "one annotator found nothing, and another did; none of them is marked as ground truth"
+            self._problem(where, what, picture=path)
         return chosen
 
+    def _annotations(
+        self,
+        regions: list[tuple[str, dict[str, Any]]],
+        attributes: dict[str | None, dict[str, Any]],
+        path: str,
+    ) -> tuple[Annotation, ...]:
+        """The objects of a picture."""
+        shapes = {_id(result) for _, result in regions if result.get("type") != "labels"} - {None}
+        labels = {
+            _id(result): result["value"].get("labels")
+            for _, result in regions
+            if result.get("type") == "labels" and _id(result) in shapes
+        }
+        found, passed_over = [], 0
+        own = [(place, r) for place, r in regions if not (r.get("type") == "labels" and _id(r) in labels)]
+        for place, result in own:
+            if kind_of(result.get("type"), result["value"]) in _NO_AREAS:
+                self.no_areas.append(place)
+                passed_over += 1
+                continue
+            try:
+                found.append(self._annotation(place, result, labels.get(_id(result)), attributes, path))
+            except ValueError as error:
+                self._problem(place, f"{error}; the object is left out", 1, path)
+        if passed_over == len(own) > 0:
+            what = f"its {passed_over:,} regions are keypoints and lines; nothing else is known of it"
+            self._problem(own[0][0], what, picture=path)
+        return tuple(found)
+
     def _annotation(
-        self, where: str, result: dict[str, Any], attributes: dict[str | None, dict[str, Any]]
-    ) -> Annotation | None:
-        kind = result.get("type")
-        try:
-            if kind not in _SHAPES:
-                raise ValueError(f"a result of type {quoted(kind)} is no box or polygon")
-            box, polygons = _geometry(result, kind)
-            labels = result["value"].get(kind, [])
-            if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
-                raise ValueError(f"{kind} is no list of names")
-        except ValueError as error:
-            self._problem(where, f"{error}; the object is left out", 1)
-            return None
+        self,
+        where: str,
+        result: dict[str, Any],
+        labels: Any,
+        attributes: dict[str | None, dict[str, Any]],
+        path: str,
+    ) -> Annotation:
+        """An object. Raises ValueError if it cannot be used."""
+        value = result["value"]
+        kind = kind_of(result.get("type"), value)
+        size = _size(result) or self.sizes(path)
+        box, polygons, mask = shape_of(kind, value, size)
+        key = next((key for key in (f"{kind}labels", "labels") if key in value), "labels")
+        labels = value.get(key, []) if labels is None else labels
+        if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
+            raise ValueError(f"{key} is no list of names")
         own = dict(attributes.get(_id(result), {})) if _id(result) else {}
         flags = take_flags(own)
         if len(labels) > 1:
@@ -202,12 +285,14 @@ class _Reader:
         label = labels[0] if labels else ""
         if label != one_line(label):
             self._problem(where, f"the label {quoted(label)} holds control characters")
-        if polygons and kind == "rectanglelabels":
-            own[ROTATION] = float(result["value"][ROTATION])
+        if kind == "ellipse":
+            own.setdefault(_SHAPE, kind)
+        if polygons and kind == "rectangle":
+            own[ROTATION] = float(value[ROTATION])
         if result.get("image_rotation"):
             self._problem(where, "the picture was turned while this was drawn; check the object's place")
         place = f"{self.path}, {where}"
-        return Annotation(one_line(label), box, place, polygons=polygons, attributes=own, **flags)
+        return Annotation(one_line(label), box, place, polygons=polygons, mask=mask, attributes=own, **flags)
 
     def _add_attribute(self, where: str, result: dict[str, Any], attributes: dict[str, Any]) -> None:
         kind, name = result["type"], result.get("from_name")
@@ -220,8 +305,8 @@ class _Reader:
         else:
             self._problem(where, "the attribute has no name or no value, or is there already")
 
-    def _problem(self, where: str, what: str, left_out: int = 0) -> None:
-        self.problems.append(Problem(f"{self.path}, {where}", what, left_out=left_out))
+    def _problem(self, where: str, what: str, left_out: int = 0, picture: str = "") -> None:
+        self.problems.append(Problem(f"{self.path}, {where}", what, left_out=left_out, picture=picture))
 
 
 def _names(address: str) -> list[str]:
@@ -252,7 +337,7 @@ def _id(result: Any) -> str | None:
 def _count_results(annotations: list[Any]) -> int:
     """How many objects annotations hold."""
     return sum(
-        not _is_attribute(result)
+        not (_is_attribute(result) or (isinstance(result, dict) and result.get("type") in _OTHERS))
         for annotation in annotations
         if isinstance(annotation, dict) and isinstance(annotation.get("result"), list)
         for result in annotation["result"]
@@ -260,49 +345,8 @@ def _count_results(annotations: list[Any]) -> int:
 
 
 def _size(result: dict[str, Any]) -> tuple[int, int] | None:
-    """Width and height of the picture that a result was drawn on."""
-    width, height = result.get("original_width"), result.get("original_height")
-    if (
-        type(width) is int
-        and type(height) is int
-        and 0 < min(width, height) <= max(width, height) <= MAX_PIXELS
-    ):
+    """Width and height of the picture that a result was drawn on, as the result says."""
+    width, height = as_whole(result.get("original_width")), as_whole(result.get("original_height"))
+    if width and height and min(width, height) > 0 and max(width, height) <= MAX_PIXELS:
         return width, height
     return None
-
-
-def _geometry(result: dict[str, Any], kind: str) -> tuple[Box, tuple[tuple[float, ...], ...]]:
-    """The upright box of a region, and its outlines. Raises ValueError if it has none."""
-    value, size = result["value"], _size(result)
-    if size is None:
-        raise ValueError("original_width and original_height are no numbers of pixels")
-    width, height = size
-    if kind == "polygonlabels":
-        points = value.get("points")
-        if not (isinstance(points, list) and len(points) >= 3):
-            raise ValueError("the polygon has no list of three or more points")
-        if not all(
-            isinstance(point, list) and len(point) == 2 and all(map(is_number, point)) for point in points
-        ):
-            raise ValueError("a point of the polygon is not two numbers")
-        outline = tuple(
-            _pixels(coordinate, side)
-            for point in points
-            for coordinate, side in zip(point, size, strict=True)
-        )
-        return outline_box(outline), (outline,)
-    for key in ("x", "y", "width", "height", ROTATION):
-        if not is_number(value.get(key, 0 if key == ROTATION else None)):
-            raise ValueError(
-                f"{key} is {quoted(value[key])}, no number" if key in value else f"{key} is missing"
-            )
-    x1, y1 = _pixels(value["x"], width), _pixels(value["y"], height)
-    x2, y2 = _pixels(value["x"] + value["width"], width), _pixels(value["y"] + value["height"], height)
-    if not value.get(ROTATION):
-        return (x1, y1, x2, y2), ()
-    corners = turned_corners((x1, y1, x2, y2), value[ROTATION], (x1, y1))
-    return outline_box(corners), (corners,)
-
-
-def _pixels(percent: float, side: int) -> float:
-    return round(percent * side / 100, 6)  # what was drawn on whole pixels is on whole pixels again

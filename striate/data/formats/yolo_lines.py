@@ -27,8 +27,8 @@ _SCORED, _TRACKED = 5, 6  # values of a box with a confidence, and with the numb
 _SCORE_NAME, _TRACK_NAME = "confidence", "track_id"  # the attributes
 _POINT = 3  # values of a point of a pose, if the file of names does not say it: x, y, visibility
 _SLACK = 0.01  # by which a box may reach beyond the picture and still be taken for one
-_WHOLE = re.compile(r"\d+", re.ASCII)
 _PARTED = re.compile(r"[,;]")
+_FIRST = re.compile(r"[\s,;]")
 
 
 class Family(Enum):
@@ -42,7 +42,7 @@ class Family(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line: its class as written, and the values behind it, also as written; or why it cannot be read."""
+    """A line: its class as written, the values behind it, also as written, and why it cannot be used."""
 
     label: str
     words: tuple[str, ...]
@@ -62,18 +62,19 @@ def parse_line(text: str, names: Collection[str] = ()) -> Line | None:
     try:
         words = _split(text)
     except ValueError as error:
-        return Line("", (), (), str(error))
+        return Line(_FIRST.split(text.strip(), maxsplit=1)[0], (), (), str(error))
     start = 1
     if number(words[0]) is None:  # a name, perhaps of several words
         start = next((k for k, word in enumerate(words) if number(word) is not None), len(words))
-        if composed(" ".join(words[:start])) not in names:
-            fault = f"{quoted(' '.join(words[:start]))} is no number, and no class of this name is known"
-            return Line("", (), (), fault)
-    values = tuple(map(number, words[start:]))
-    if None in values:
-        return Line("", (), (), f"{quoted(words[start + values.index(None)])} is no number")
-    known = tuple(value for value in values if value is not None)
-    return Line(composed(" ".join(words[:start])), tuple(words[start:]), known)
+    label = composed(" ".join(words[:start]))
+    found = [number(word) for word in words[start:]]
+    values = tuple(value for value in found if value is not None)
+    fault = ""
+    if number(words[0]) is None and label not in names:
+        fault = f"{quoted(label)} is no number, and no class of this name is known"
+    elif None in found:
+        fault = f"{quoted(words[start + found.index(None)])} is no number"
+    return Line(label, tuple(words[start:]), values, fault)
 
 
 def _split(text: str) -> list[str]:
@@ -153,7 +154,7 @@ def _score_of(lines: list[Line]) -> str:
     """What the value behind the boxes of ``lines`` is: a confidence, or the number of a track; else ""."""
     if all(0 <= line.values[BOX] <= 1 for line in lines):
         return _SCORE_NAME
-    return _TRACK_NAME if all(_WHOLE.fullmatch(line.words[BOX]) for line in lines) else ""
+    return _TRACK_NAME if all(line.values[BOX] >= 0 == line.values[BOX] % 1 for line in lines) else ""
 
 
 def _family_of(line: Line) -> tuple[Family, bool]:
@@ -164,10 +165,7 @@ def _family_of(line: Line) -> tuple[Family, bool]:
     if count == _TRACKED and _is_tracked(line):
         return Family.TRACKS, line.values[-1] > 1
     if count > BOX and _is_pose(line):
-        if count % 2 or 2 in line.values[BOX + 2 :: _POINT]:
-            return Family.POSES, True
-        if all(map(_WHOLE.fullmatch, line.words[BOX + 2 :: _POINT])):
-            return Family.POSES, False
+        return Family.POSES, bool(count % 2) or 2 in line.values[BOX + 2 :: _POINT]
     if _is_outline(line):
         return Family.OUTLINES, min(line.values) >= -_SLACK and max(line.values) <= 1 + _SLACK
     return Family.UNKNOWN, True
@@ -194,8 +192,8 @@ def _is_outline(line: Line) -> bool:
 
 def _is_tracked(line: Line) -> bool:
     """Whether seven values can be a box, a confidence and the number of a track."""
-    whole = _WHOLE.fullmatch(line.words[-1])
-    return bool(whole) and 0 <= line.values[BOX] <= 1 and _is_box(line.values)
+    *_, confidence, track = line.values
+    return track >= 0 and track % 1 == 0 and 0 <= confidence <= 1 and _is_box(line.values)
 
 
 def _is_pose(line: Line) -> bool:

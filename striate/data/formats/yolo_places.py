@@ -11,6 +11,7 @@ from striate.data.formats.yolo_files import lines_of
 from striate.data.formats.yolo_lines import BOX, Line, parse_line
 from striate.data.images import IMAGE_SUFFIXES
 from striate.data.label_files import LabelFiles
+from striate.data.xml_reading import number
 from striate.errors import InputError
 from striate.text_files import composed
 
@@ -79,14 +80,15 @@ def unused(
                 lines, fault = parsed_lines(files, path), ""
             except InputError as error:
                 lines, fault = [], error.what
-            if (count := sum(len(line.values) >= BOX for line in lines)) or (fault and is_own):
+            if (count := sum(map(_is_label, lines))) or (fault and is_own):
                 found[path] = (count, fault)
     return found
 
 
-def without_labels(pictures: Iterable[str], orphans: Iterable[str]) -> dict[str, str]:
+def without_labels(pictures: Collection[str], orphans: Collection[str]) -> dict[str, str]:
     """The pictures of which it is not sure that they have no objects, by path, with a label file that may be
-    theirs: of their name, but in another place, or in their place, but of no picture's name.
+    theirs: one of their name in another place, or one of no picture's name in their place, or where those of
+    the pictures beside them are.
 
     Args:
         pictures: those without a label file.
@@ -94,13 +96,17 @@ def without_labels(pictures: Iterable[str], orphans: Iterable[str]) -> dict[str,
     """
     by_stem = {_folded(_stem(path)): path for path in orphans}
     by_folder = {_folded(_folder(path)): path for path in orphans}
-    doubtful = {}
-    for picture in pictures if by_stem else ():
+    doubtful: dict[str, str] = {}
+    beside: dict[str, str] = {}  # folders of pictures -> where a picture there may have its labels
+    for picture in pictures if orphans else ():
         places = (_folded(_folder(path)) for path in label_paths(picture))
         own = by_stem.get(_folded(_stem(picture)))
         near = own or next((by_folder[place] for place in places if place in by_folder), None)
         if near:
-            doubtful[picture] = near
+            doubtful[picture] = beside[_folder(picture)] = near
+    for picture in pictures:
+        if _folder(picture) in beside:
+            doubtful.setdefault(picture, beside[_folder(picture)])
     return doubtful
 
 
@@ -135,6 +141,11 @@ def unnamed_labels(files: LabelFiles) -> str | None:
 def parsed_lines(files: LabelFiles, path: str) -> list[Line]:
     """The lines of a label file that are not empty. Raises InputError as ``decode_text`` does."""
     return [line for row in lines_of(files, path) if (line := parse_line(row))]
+
+
+def _is_label(line: Line) -> bool:
+    """Whether a line is meant to be an object, whatever is wrong with its values."""
+    return len(line.values) >= BOX or number(line.label) is not None
 
 
 def _is_usual(line: Line) -> bool:

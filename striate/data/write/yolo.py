@@ -85,10 +85,8 @@ def _values(annotation: Annotation, picture: AnnotatedPicture, outlines: bool) -
 
 
 def _fraction(value: float) -> str:
-    """To a thousandth of a pixel for the largest pictures, with no more zeros at the end than one: a whole
-    number at the end of a line would look like that of a track."""
-    text = f"{value:.9f}".rstrip("0")
-    return f"{text}0" if text.endswith(".") else text
+    """To a thousandth of a pixel for the largest pictures, without zeros at the end."""
+    return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
 def _has_outline(annotation: Annotation) -> bool:
