@@ -27,6 +27,8 @@ from striate.data.split import (
 from striate.device import choose_device, place_model
 from striate.errors import InputError
 from striate.files import read_tensors
+from striate.metrics.average_precision import AveragePrecision
+from striate.metrics.verdicts import LIMIT
 from striate.network import build, check_size, word_tree
 from striate.predictor import LabelScore, Picture, PictureList, Predictor
 from striate.recipe import Recipe, load_recipe
@@ -96,8 +98,12 @@ class Run:
         workers: int | None = None,
         tell: Callable[[str], None] = lambda note: None,
         format: str | None = None,
+        *,
+        iou_thresholds: Sequence[float] = (),
+        max_detections: int | None = None,
     ) -> dict[str, Any]:
-        """Metrics on a split: {"split", "num_samples", "metrics"}.
+        """Metrics on a split: {"split", "num_samples", "metrics"}, and where boxes are found "classes", with
+        ap, ap_50 and the numbers of objects and detections of each class; None where it has no objects.
 
         Args:
             data: what ``load_data`` takes; None: the data of the training run, which must not have changed.
@@ -105,6 +111,9 @@ class Run:
             workers: processes that decode pictures; None: as many as in training.
             tell: is told what a person should know of the pictures, one sentence at a time.
             format: how ``data`` are read, as for ``load_data``.
+            iou_thresholds: of overlap, that average precision is the mean over; none: 0.50, 0.55, .. 0.95.
+            max_detections: how many detections of a picture and class count; None: 100. A detector then keeps
+                as many boxes of a picture at least.
 
         Raises:
             InputError: there is no such split, the classes are not this run's, or pictures cannot be read
@@ -115,8 +124,15 @@ class Run:
         self._check_faults(faults)
         for note in pictures.notes:
             tell(note)
-        metrics = evaluate(self.predicted(self.batches(pictures)), self.task, self.task.metrics())
-        return {"split": name, "num_samples": len(pictures), "metrics": metrics}
+        metric = self.task.metrics()
+        boxes, predictor = metric.average_precision(), self.predictor
+        if iou_thresholds or max_detections is not None:
+            limit = LIMIT if max_detections is None else max_detections
+            _measure_at(boxes, iou_thresholds, limit)
+            predictor = replace(predictor, task=self.task.keeping(limit))
+        metrics = evaluate(predictor.predicted(self.batches(pictures)), self.task, metric)
+        result = {"split": name, "num_samples": len(pictures), "metrics": metrics}
+        return result | {"classes": _of_classes(boxes)} if boxes else result
 
     def choose_split(
         self, data: str | Path | Dataset | None, split: str | None, format: str | None = None
@@ -202,6 +218,29 @@ class Run:
                 f"the run knows {', '.join(self.classes[:10])}",
             )
         return relabel(split, dataset.classes, self.classes)
+
+
+def _measure_at(boxes: AveragePrecision | None, iou_thresholds: Sequence[float], limit: int) -> None:
+    """Change what average precision is measured at.
+
+    Raises:
+        InputError: there is none, or these are no thresholds and no number of detections.
+    """
+    if boxes is None:
+        raise InputError(
+            "thresholds of overlap and a number of detections are for networks that find objects",
+            "--iou, --max-detections",
+            "leave them out",
+        )
+    try:
+        boxes.measure_at(iou_thresholds, limit)
+    except ValueError as error:
+        raise InputError(str(error), "--iou, --max-detections", "--iou 0.5 --max-detections 300") from None
+
+
+def _of_classes(boxes: AveragePrecision) -> dict[str, dict[str, Any]]:
+    kept = ("ap", "ap_50", "objects", "detections")
+    return {row.name: {key: getattr(row, key) for key in kept} for row in boxes.per_class()}
 
 
 def apply_split(dataset: Dataset, recipe: Recipe) -> Dataset:

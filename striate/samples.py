@@ -4,6 +4,7 @@ Shapes: N pictures of a batch, C channels, H and W height and width, K classes, 
 D detections of one picture.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,6 +33,10 @@ class Frame:
     offset_x: float = 0.0
     top: int = 0  # where the part begins that is looked at, in pixels of the picture
     left: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.scale_x < math.inf and 0 < self.scale_y < math.inf):
+            raise ValueError(f"scale_y and scale_x must be above 0, not {self.scale_y} and {self.scale_x}")
 
 
 class Selection(Sequence[Item]):
@@ -70,6 +75,11 @@ class Objects:
         counts: int64 (N,) how many objects each picture has; they sum to T.
         crowd: bool (T,), regions of many objects: not learned, and what is found in them is no mistake.
         difficult: bool (T,), objects that PASCAL VOC leaves out of account.
+        areas: float64 (T,), in square pixels of the picture, where the labels say more of them than boxes do,
+            as COCO's say the areas of masks; NaN for an object of which they do not, None where of none.
+
+    Raises:
+        ValueError: tensors of other shapes, lengths or types, or counts that do not sum to T.
     """
 
     boxes_xyxy: Tensor
@@ -77,20 +87,52 @@ class Objects:
     counts: Tensor
     crowd: Tensor
     difficult: Tensor
+    areas: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        number = len(self.boxes_xyxy) if isinstance(self.boxes_xyxy, Tensor) else 0
+        _check("boxes_xyxy", self.boxes_xyxy, (number, 4), _REAL)
+        _check("labels", self.labels, (number,), _INT64)
+        _check("crowd", self.crowd, (number,), _BOOL)
+        _check("difficult", self.difficult, (number,), _BOOL)
+        if self.areas is not None:
+            _check("areas", self.areas, (number,), _FLOATS)
+        _check("counts", self.counts, (len(self.counts),), _INT64)
+        if _has_values(self.counts) and int(self.counts.sum()) != number:
+            raise ValueError(f"counts sum to {int(self.counts.sum())}, but boxes_xyxy are {number}")
 
     @staticmethod
     def of(boxes_xyxy: Tensor, labels: Tensor, counts: Tensor | None = None) -> "Objects":
-        """Objects that are neither crowds nor difficult; without ``counts`` those of one picture."""
+        """Objects that are neither crowds nor difficult; without ``counts`` those of one picture.
+
+        Raises:
+            ValueError: as ``Objects``; a box that is not finite, a class id or a count below 0.
+        """
+        is_list = isinstance(boxes_xyxy, Tensor) and (boxes_xyxy.shape[-1:] == (4,) or not boxes_xyxy.numel())
+        if not is_list or not isinstance(labels, Tensor):
+            raise ValueError("boxes_xyxy and labels must be tensors (T, 4) and (T,)")
+        _check_finite("boxes_xyxy", boxes_xyxy)
         boxes_xyxy = boxes_xyxy.reshape(-1, 4).float()
+        labels = labels if labels.numel() else labels.long()  # an empty list becomes a tensor of floats
         no = torch.zeros(len(boxes_xyxy), dtype=torch.bool, device=boxes_xyxy.device)
         if counts is None:
             counts = torch.tensor([len(boxes_xyxy)], device=boxes_xyxy.device)
+        for name, whole in (("labels", labels), ("counts", counts)):
+            if _has_values(whole) and whole.numel() and int(whole.min()) < 0:
+                raise ValueError(f"{name} must not be below 0, as {int(whole.min())} is")
         return Objects(boxes_xyxy, labels, counts, no, no)
 
     @staticmethod
     def join(parts: "Sequence[Objects]") -> "Objects":
         """The pictures of all ``parts``, of which there is at least one, in order."""
-        return Objects(*(torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS))
+        joined = Objects(*(torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS))
+        if all(part.areas is None for part in parts):
+            return joined
+        areas = [
+            torch.full_like(part.labels, math.nan, dtype=torch.float64) if part.areas is None else part.areas
+            for part in parts
+        ]
+        return replace(joined, areas=torch.cat(areas))
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -111,16 +153,16 @@ class Objects:
         counts = self.counts[chosen]
         first = self.starts[chosen] - (counts.cumsum(0) - counts)
         rows = first.repeat_interleave(counts) + torch.arange(int(counts.sum()), device=counts.device)
-        return replace(self._rows(rows), counts=counts)
+        return self._rows(rows, counts)
 
     def where(self, keep: Tensor) -> "Objects":
         """The objects where ``keep``, bool (T,), is true; all pictures stay."""
         counts = torch.zeros_like(self.counts).index_add_(0, self.pictures, keep.long())
-        return replace(self._rows(keep), counts=counts)
+        return self._rows(keep, counts)
 
     def moved(self, boxes_xyxy: Tensor) -> "Objects":
-        """The same objects at other places."""
-        return replace(self, boxes_xyxy=boxes_xyxy)
+        """The same objects at other places; what their areas are there, nothing says."""
+        return replace(self, boxes_xyxy=boxes_xyxy, areas=None)
 
     def tensor_split(self, parts: int) -> "list[Objects]":
         """As ``Tensor.tensor_split``: ``parts`` runs of pictures of nearly equal number."""
@@ -128,12 +170,18 @@ class Objects:
 
     def to(self, device: "torch.device | str", non_blocking: bool = False) -> "Objects":
         """On another device."""
-        return Objects(*(getattr(self, name).to(device, non_blocking=non_blocking) for name in _TENSORS))
+        moved = Objects(*(getattr(self, name).to(device, non_blocking=non_blocking) for name in _TENSORS))
+        return moved if self.areas is None else replace(moved, areas=self.areas.to(device))
 
-    def _rows(self, rows: Tensor) -> "Objects":
-        """The objects at ``rows`` (int64 or bool), with the counts of all."""
+    def _rows(self, rows: Tensor, counts: Tensor) -> "Objects":
+        """The objects at ``rows`` (int64 or bool), so many of each picture."""
         return Objects(
-            self.boxes_xyxy[rows], self.labels[rows], self.counts, self.crowd[rows], self.difficult[rows]
+            self.boxes_xyxy[rows],
+            self.labels[rows],
+            counts,
+            self.crowd[rows],
+            self.difficult[rows],
+            None if self.areas is None else self.areas[rows],
         )
 
 
@@ -227,11 +275,22 @@ class Detections:
         boxes_xyxy: float32 (D, 4), corners x1, y1, x2, y2 in pixels, as in ``Objects``.
         scores: float32 (D,) in 0..1, descending.
         labels: int64 (D,) class ids.
+
+    Raises:
+        ValueError: tensors of other shapes, lengths or types, or a box or score that is not a number.
     """
 
     boxes_xyxy: Tensor
     scores: Tensor
     labels: Tensor
+
+    def __post_init__(self) -> None:
+        number = len(self.scores) if isinstance(self.scores, Tensor) and self.scores.dim() else 0
+        _check("scores", self.scores, (number,), _REAL)
+        _check("boxes_xyxy", self.boxes_xyxy, (number, 4), _REAL)
+        _check("labels", self.labels, (number,), _INT64)
+        _check_finite("boxes_xyxy", self.boxes_xyxy)
+        _check_finite("scores", self.scores)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -248,3 +307,29 @@ class Localization:
 
     probs: Tensor
     box_xyxy: Tensor
+
+    def __post_init__(self) -> None:
+        _check("box_xyxy", self.box_xyxy, (4,), _REAL)
+
+
+_FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+_REAL = _FLOATS | {torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8}
+_INT64, _BOOL = frozenset({torch.int64}), frozenset({torch.bool})
+
+
+def _check(name: str, tensor: Tensor, shape: tuple[int, ...], types: frozenset[torch.dtype]) -> None:
+    """What costs nothing to look at, in a record as in a batch of thousands."""
+    if not isinstance(tensor, Tensor) or tensor.shape != shape or tensor.dtype not in types:
+        found = f"{tuple(tensor.shape)}, {tensor.dtype}" if isinstance(tensor, Tensor) else type(tensor)
+        wanted = " or ".join(sorted(str(one) for one in types))
+        raise ValueError(f"{name} must be a tensor {shape}, {wanted}, not {found}")
+
+
+def _has_values(tensor: Tensor) -> bool:
+    """Whether they can be looked at without waiting for an accelerator."""
+    return type(tensor) is Tensor and tensor.device.type == "cpu"
+
+
+def _check_finite(name: str, tensor: Tensor) -> None:
+    if _has_values(tensor) and tensor.numel() and not all(end.isfinite() for end in tensor.aminmax()):
+        raise ValueError(f"{name}: a box or score is not a number")

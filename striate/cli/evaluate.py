@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +22,16 @@ def evaluate(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that decode pictures; the run's own if left out.")
     ] = None,
+    iou: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Average precision at this overlap instead of 0.50 to 0.95; several times for the mean."
+        ),
+    ] = None,
+    max_detections: Annotated[
+        int | None,
+        typer.Option(min=1, help="Boxes of a picture and class that count, the surest; 100 if left out."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a trained network on a split of its own or of other data.
@@ -32,7 +42,15 @@ def evaluate(
     from striate.errors import counted
     from striate.run import load_run
 
-    result = load_run(run, device).evaluate(data, split, workers, partial(typer.echo, err=True), from_)
+    result = load_run(run, device).evaluate(
+        data,
+        split,
+        workers,
+        partial(typer.echo, err=True),
+        from_,
+        iou_thresholds=iou or (),
+        max_detections=max_detections,
+    )
     if json:
         print_json(result)
         return
@@ -40,3 +58,19 @@ def evaluate(
     print_table(
         ("metric", "value"), [(name, f"{value:.4f}") for name, value in result["metrics"].items()], (1,)
     )
+    if classes := result.get("classes"):
+        print()
+        print_table(("class", "AP", "AP@0.5", "objects", "found"), _rows(classes), (1, 2, 3, 4))
+
+
+def _rows(classes: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
+    """A line for each class of which there is or was found an object; without objects it has no precision."""
+    return [
+        (
+            name,
+            *("" if row[key] is None else f"{row[key]:.4f}" for key in ("ap", "ap_50")),
+            *(f"{row[key]:,}" for key in ("objects", "detections")),
+        )
+        for name, row in classes.items()
+        if row["objects"] or row["detections"]
+    ]

@@ -11,11 +11,10 @@ from striate.metrics.precision_recall import area_under, eleven_points, hundred_
 from striate.metrics.verdicts import (
     AREAS,
     HALF,
-    LIMIT,
-    THRESHOLDS,
     Evidence,
     average_precisions,
     coco_verdicts,
+    limits_of,
     mean_over_classes,
     recalls,
     voc_verdicts,
@@ -58,7 +57,7 @@ Row = tuple[str, str, float | None, float | None]
 def _from_voc_to_coco(evidence: Evidence) -> Iterator[Row]:
     """Seven steps, each from where the one before ended."""
     crowd, difficult = evidence.sought.crowd, evidence.sought.difficult
-    beyond = int((evidence.found.ranks >= LIMIT).sum())
+    beyond = int((evidence.found.ranks >= evidence.limit).sum())
     sentences = {
         "area": "The area under the curve of precision over recall (VOC 2010) instead of its mean height at "
         "eleven recalls (VOC 2007)",
@@ -69,9 +68,10 @@ def _from_voc_to_coco(evidence: Evidence) -> Iterator[Row]:
         "instead of being wrong",
         "crowd": f"A detection is left out if half of its own area lies in one of the {int(crowd.sum())} "
         "crowd regions, instead of half of what both cover together",
-        "limit": f"Only the {LIMIT} surest detections of each picture and class count, which leaves out "
-        f"{beyond}",
-        "thresholds": f"The mean over {len(THRESHOLDS)} thresholds of IoU, 0.50 to 0.95, instead of 0.50",
+        "limit": f"Only the {evidence.limit} surest detections of each picture and class count, which leaves "
+        f"out {beyond}",
+        "thresholds": f"The mean over {len(evidence.thresholds)} thresholds of IoU, "
+        f"{evidence.thresholds[0]:.2f} to {evidence.thresholds[-1]:.2f}, instead of 0.50",
     }
     numbers = _voc_to_coco(evidence)
     for (name, sentence), (before, after) in zip(sentences.items(), pairwise(numbers), strict=True):
@@ -86,7 +86,7 @@ def _voc_to_coco(evidence: Evidence) -> list[float | None]:
         voc_verdicts(evidence, evidence.sought.crowd),
         coco_verdicts(replace(unlimited, crowd_by_inside=False), HALF),
         coco_verdicts(unlimited, HALF),
-        coco_verdicts(evidence, HALF),
+        evidence.half,
         evidence.coco,
     )
     tables = [
@@ -101,7 +101,10 @@ def _from_map(evidence: Evidence) -> Iterator[Row]:
     """What else could be reported of the same detections, each beside ``map``."""
     precisions = average_precisions(evidence, evidence.coco, hundred_and_one_points)
     number = mean_over_classes(precisions)
-    yield "map_75", "IoU 0.75 alone instead of ten thresholds", number, mean_over_classes(precisions[5:6])
+    strict = average_precisions(evidence, evidence.at(0.75), hundred_and_one_points)
+    number_of = "ten" if len(precisions) == 10 else len(precisions)
+    sentence = f"IoU 0.75 alone instead of {number_of} thresholds"
+    yield "map_75", sentence, number, mean_over_classes(strict)
     sought = evidence.sought
     without = replace(evidence, sought=sought._replace(crowd=np.zeros_like(sought.crowd)))
     values = average_precisions(without, without.coco, hundred_and_one_points)
@@ -113,11 +116,11 @@ def _from_map(evidence: Evidence) -> Iterator[Row]:
         "large": "of at least 96 x 96",
     }
     for name, area in AREAS.items():
-        verdicts = coco_verdicts(evidence, area=area)
+        verdicts = coco_verdicts(evidence, evidence.thresholds, area)
         sentence = f"Only the {int(verdicts.objects.sum())} objects {sizes[name]} pixels instead of all"
         values = average_precisions(evidence, verdicts, hundred_and_one_points)
         yield f"map_{name}", sentence, number, mean_over_classes(values)
-    for limit in (1, 10, LIMIT):
+    for limit in limits_of(evidence):
         sentence = (
             "The part of objects found, where wrong detections cost nothing, instead of precision, by the "
             + ("surest detection" if limit == 1 else f"{limit} surest detections")

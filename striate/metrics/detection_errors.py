@@ -61,7 +61,7 @@ def break_down(evidence: Evidence) -> DetectionErrors:
     counts 1.
     """
     found, sought, faults = evidence.found, evidence.sought, find_faults(evidence)
-    correct, counted, objects = evidence.coco.correct[0], evidence.coco.counted[0], evidence.coco.objects
+    correct, counted, objects = evidence.half.correct[0], evidence.half.counted[0], evidence.half.objects
 
     def mean(labels: Ids, correct: Flags, counted: Flags, left: Ids) -> float:
         order = np.lexsort((-found.scores, labels))
@@ -90,7 +90,7 @@ def break_down(evidence: Evidence) -> DetectionErrors:
 
 def find_faults(evidence: Evidence) -> Faults:
     """The kind of every wrong detection, and the objects missed."""
-    found, sought, verdicts = evidence.found, evidence.sought, evidence.coco
+    found, sought, verdicts = evidence.found, evidence.sought, evidence.half
     wrong = verdicts.counted[0] & ~verdicts.correct[0]
     rows, columns = np.flatnonzero(wrong), np.flatnonzero(~sought.crowd)
     near = overlapping(

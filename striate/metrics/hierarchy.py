@@ -112,6 +112,10 @@ class HierarchicalAveragePrecision(Metric):
         self.above = above[:, :-1]  # (V, V): whether the second is on the path to the first
         self.nodes, self.named = AveragePrecision(classes), AveragePrecision(classes)
 
+    def average_precision(self) -> AveragePrecision:
+        """Of every node, by what lies below it too."""
+        return self.nodes
+
     def reset(self) -> None:
         """Forget everything taken in."""
         self.nodes.reset()
@@ -155,4 +159,5 @@ class HierarchicalAveragePrecision(Metric):
         counts = torch.zeros_like(objects.counts).index_add_(
             0, objects.pictures[rows], torch.ones_like(labels)
         )
-        return Objects(objects.boxes_xyxy[rows], labels, counts, crowd, objects.difficult[rows])
+        areas = None if objects.areas is None else objects.areas[rows]
+        return Objects(objects.boxes_xyxy[rows], labels, counts, crowd, objects.difficult[rows], areas)

@@ -37,6 +37,7 @@ class Sought(NamedTuple):
     pictures: Ids  # (G,)
     crowd: Flags  # (G,)
     difficult: Flags  # (G,)
+    areas: Floats  # (G,) as the labels say, or of the boxes
 
 
 class Pairs(NamedTuple):

@@ -2,7 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from striate.metrics.average_precision import AveragePrecision
 
 
 class Metric(ABC):
@@ -19,3 +22,7 @@ class Metric(ABC):
     @abstractmethod
     def reset(self) -> None:
         """Forget everything taken in."""
+
+    def average_precision(self) -> "AveragePrecision | None":
+        """What of it measures boxes by class; None where it measures something else."""
+        return None

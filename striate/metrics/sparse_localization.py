@@ -36,6 +36,10 @@ class SparseLocalizationMetric(Metric):
         self._placed = LocalizationMetric(len(classes))
         self.reset()
 
+    def average_precision(self) -> AveragePrecision:
+        """Of the boxes."""
+        return self.boxes
+
     def reset(self) -> None:
         """Forget everything taken in."""
         self.boxes.reset()

@@ -4,7 +4,7 @@ Shapes: D detections and G objects of all pictures, P pairs of both, K classes, 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ from striate.metrics.precision_recall import staircase
 HALF = np.array([0.5])
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # COCO's
 LIMIT = 100  # detections that COCO looks at, of each picture and class
+NEARLY_ONE = 1 - 1e-10  # a threshold of 1 is this, as in COCO: equal boxes may fall short by a rounding
 EVERY = (0.0, 1e10)  # square pixels, both ends included, as in COCO
 AREAS = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 
@@ -50,28 +51,47 @@ class Evidence:
     found: Found
     sought: Sought
     num_classes: int
+    thresholds: Floats = field(default_factory=lambda: THRESHOLDS)  # (T,) of overlap, ascending, above 0
     limit: int = LIMIT
     crowd_by_inside: bool = True  # overlap with a crowd is the part of the detection that lies in it, not IoU
 
     @cached_property
     def pairs(self) -> Pairs:
-        """Detections and objects of one picture and class that overlap by half or more."""
+        """Detections and objects of one picture and class that overlap by half or the least threshold."""
         found, sought = self.found, self.sought
         groups = groups_of(found.pictures, found.labels), groups_of(sought.pictures, sought.labels)
-        return overlapping(found.boxes_xyxy, groups[0], sought.boxes_xyxy, groups[1], least=0.5)
+        return overlapping(found.boxes_xyxy, groups[0], sought.boxes_xyxy, groups[1], self._least)
 
     @cached_property
     def turns(self) -> Turns:
         """The pairs in the order of COCO's rule."""
         pairs = self.pairs
         overlap = np.where(self.sought.crowd[pairs.sought] & self.crowd_by_inside, pairs.inside, pairs.iou)
-        kept = np.flatnonzero((self.found.ranks[pairs.found] < self.limit) & (overlap >= THRESHOLDS[0]))
+        kept = np.flatnonzero((self.found.ranks[pairs.found] < self.limit) & (overlap >= self._least))
         return take_turns(pairs.where(kept), overlap[kept], self.found)
+
+    @property
+    def _least(self) -> float:
+        return min(0.5, float(self.thresholds[0]))
 
     @cached_property
     def coco(self) -> Verdicts:
-        """COCO's verdicts at its ten thresholds, on objects of every area."""
-        return coco_verdicts(self)
+        """COCO's verdicts at the thresholds, on objects of every area."""
+        return coco_verdicts(self, self.thresholds)
+
+    @cached_property
+    def half(self) -> Verdicts:
+        """COCO's verdicts at an overlap of 0.5."""
+        return self.at(0.5)
+
+    def at(self, threshold: float) -> Verdicts:
+        """COCO's verdicts at one threshold, 0.5 at least, on objects of every area."""
+        for row in np.flatnonzero(self.thresholds == threshold):
+            one = slice(row, row + 1)
+            return Verdicts(
+                self.coco.correct[one], self.coco.counted[one], self.coco.matched[one], self.coco.objects
+            )
+        return coco_verdicts(self, np.array([threshold]))
 
     @cached_property
     def voc(self) -> Verdicts:
@@ -84,9 +104,7 @@ class Evidence:
         return slice(begin, end)
 
 
-def coco_verdicts(
-    evidence: Evidence, thresholds: Floats = THRESHOLDS, area: tuple[float, float] = EVERY
-) -> Verdicts:
+def coco_verdicts(evidence: Evidence, thresholds: Floats, area: tuple[float, float] = EVERY) -> Verdicts:
     """The verdicts by COCO's rules.
 
     Objects outside the area range and crowds are ignored: what finds them is not counted, and neither is a
@@ -94,13 +112,15 @@ def coco_verdicts(
 
     Args:
         evidence: detections and objects.
-        thresholds: (T,) of overlap, 0.5 at least.
-        area: least and largest area of a box, in square pixels.
+        thresholds: (T,) of overlap, none below both 0.5 and those of the evidence.
+        area: least and largest area of an object, as the labels say, and of a detection's box, in square
+            pixels.
     """
     found, sought = evidence.found, evidence.sought
-    sizes, found_sizes = box_areas(sought.boxes_xyxy), box_areas(found.boxes_xyxy)
+    sizes, found_sizes = sought.areas, box_areas(found.boxes_xyxy)
     ignored = sought.crowd | (sizes < area[0]) | (sizes > area[1])
-    matched = match_in_turn(evidence.turns, ignored, sought.crowd, thresholds, len(found.scores))
+    reached = np.minimum(thresholds, NEARLY_ONE)
+    matched = match_in_turn(evidence.turns, ignored, sought.crowd, reached, len(found.scores))
     correct = np.append(~ignored, False)[matched]  # the last for those without an object
     fitting = (found.ranks < evidence.limit) & (found_sizes >= area[0]) & (found_sizes <= area[1])
     objects = np.bincount(sought.labels[~ignored], minlength=evidence.num_classes)
@@ -135,7 +155,12 @@ def average_precisions(
     return values
 
 
-def recalls(evidence: Evidence, verdicts: Verdicts, limit: int = LIMIT) -> Floats:
+def limits_of(evidence: Evidence) -> list[int]:
+    """How many detections recall is told for: 1, 10 and the limit."""
+    return [*(few for few in (1, 10) if few < evidence.limit), evidence.limit]
+
+
+def recalls(evidence: Evidence, verdicts: Verdicts, limit: int) -> Floats:
     """The part of the objects that the ``limit`` surest detections of each picture and class find: (T, K)."""
     within = evidence.found.ranks < limit
     values = np.full((len(verdicts.correct), evidence.num_classes), np.nan)

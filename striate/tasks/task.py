@@ -6,7 +6,7 @@ reports and servers know a task only through this page.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from PIL import Image
@@ -69,6 +69,10 @@ class Task(ABC):
     @abstractmethod
     def metrics(self) -> Metric:
         """A fresh metric for predictions and targets of this task."""
+
+    def keeping(self, most: int) -> Self:
+        """The same task, which keeps at least so many boxes of a picture where it finds any number."""
+        return self
 
     @abstractmethod
     def mirror(self, outputs: Outputs, mirrored: Outputs) -> Outputs:

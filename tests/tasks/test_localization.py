@@ -71,7 +71,7 @@ def test_an_error_of_some_pixels_counts_more_on_a_small_box() -> None:
     task = LocalizationTask("abc", (100, 100))
     true = torch.tensor([[40.0, 40.0, 50.0, 50.0], [10.0, 10.0, 90.0, 90.0]])
     found = true + torch.tensor([-5.0, -5.0, 5.0, 5.0])
-    small, large = task.box_losses(encode_boxes(found, 100, 100), Objects.of(true, torch.zeros(2), ones(2)))
+    small, large = task.box_losses(encode_boxes(found, 100, 100), Objects.of(true, ones(2) - 1, ones(2)))
     assert small > 3 * large
 
 

@@ -5,9 +5,13 @@ missing or cannot be read are left out as ``Fault``. So are pictures of which a 
 its object would count as background, and pictures in no split beside splits. The rest is a remark.
 """
 
+import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from striate.data.annotations import AnnotatedPicture, AnnotationSet, Problem
 from striate.data.archive import is_archive, open_archive, plain_name
@@ -97,7 +101,7 @@ def as_dataset(annotations: AnnotationSet, sizes: PictureSizes, source: str, nam
         task="detection",
         classes=annotations.classes,
         channels=channels,
-        splits=_splits(annotations, pictures, sizes.files.root, channels),
+        splits=_splits(annotations, pictures, sizes.files.root, channels, name == "coco"),
         faults=tuple(faults),
         remarks=tuple(remarks),
     )
@@ -113,10 +117,16 @@ def _with_split(
 
 
 def _splits(
-    annotations: AnnotationSet, pictures: list[AnnotatedPicture], root: Path, channels: int
+    annotations: AnnotationSet,
+    pictures: list[AnnotatedPicture],
+    root: Path,
+    channels: int,
+    has_areas: bool,
 ) -> dict[str, Split]:
     images = _images(root, [picture.path for picture in pictures], channels)
     objects = _objects(pictures, annotations.classes)
+    if has_areas:
+        objects = replace(objects, areas=_areas(pictures))
     whole = Split(images, dominant_labels(objects, len(annotations.classes)), objects)
     names = [picture.split or POOL for picture in pictures]
     order = [name for name in ("train", "val", "test", POOL) if name in names]
@@ -141,3 +151,15 @@ def _objects(pictures: list[AnnotatedPicture], classes: tuple[str, ...]) -> Obje
         crowd=torch.tensor([a.crowd for a in found], dtype=torch.bool),
         difficult=torch.tensor([bool(a.difficult) for a in found], dtype=torch.bool),
     )
+
+
+def _areas(pictures: list[AnnotatedPicture]) -> Tensor | None:
+    """What COCO's files call the area of each object, which is that of its mask; None where they never do."""
+    said = [_area(a.attributes.get("area")) for picture in pictures for a in picture.annotations]
+    return None if all(map(math.isnan, said)) else torch.tensor(said, dtype=torch.float64)
+
+
+def _area(value: Any) -> float:
+    """A number of square pixels; NaN for anything else."""
+    is_area = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return float(value) if is_area else math.nan

@@ -4,7 +4,9 @@ Outputs: each detector's own; its rules say what they mean. Targets: ``Objects``
 """
 
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from dataclasses import replace
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -86,6 +88,12 @@ class DetectionTask(Task):
         if self.tree:
             return HierarchicalAveragePrecision(self.classes, self.tree.paths)
         return AveragePrecision(self.classes)
+
+    def keeping(self, most: int) -> Self:
+        """The same, which keeps at least so many boxes of a picture."""
+        other = copy(self)
+        other.choice = replace(self.choice, most=max(self.choice.most, most))
+        return other
 
     def mirror(self, outputs: Outputs, mirrored: Outputs) -> Outputs:
         """Raises InputError: the boxes of a picture and its mirror image are not joined."""
