@@ -32,7 +32,7 @@ def split(
             "--to",
             "--format",
             help="image-folder, idx or tar-shards, the first if left out; of boxes: voc, coco, yolo, via, "
-            "label-studio, cvat, csv, or the format they are in if left out.",
+            "label-studio, labelme, cvat, csv, or the format they are in if left out.",
         ),
     ] = None,
     link: Annotated[

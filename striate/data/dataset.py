@@ -318,7 +318,7 @@ class Dataset:
         name: what to call it.
         source: the folder, archive or catalogue name it was loaded from.
         format: how it was read: "image-folder", "idx", "cifar-binary", "tar-shards", "built-in", or for boxes
-            "voc", "coco", "yolo", "via", "label-studio", "cvat" or "csv".
+            a key of ``READERS`` in ``formats/annotations.py``, as "coco".
         why: why that format was chosen, and what was left aside, in one or two sentences.
         task: what can be learned from it.
         classes: class id k is ``classes[k]``.
