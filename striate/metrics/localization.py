@@ -36,7 +36,7 @@ class LocalizationMetric(Metric):
 
         Raises:
             ValueError: another number of pictures, a picture without exactly one object, a class id
-                outside 0..K-1, another number of classes, or a prediction that is not a number.
+                outside 0..K-1, another number of classes, or a prediction or box that is not a number.
         """
         if len(predictions) != len(targets) or not bool((targets.counts == 1).all()):
             raise ValueError("expected exactly one object in each picture, and one prediction for it")
@@ -48,7 +48,9 @@ class LocalizationMetric(Metric):
         if probs.shape[1] != self.num_classes or labels.min() < 0 or labels.max() >= self.num_classes:
             raise ValueError(f"expected {self.num_classes} classes")
         if probs.isnan().any() or not boxes.isfinite().all():
-            raise ValueError("a prediction is not a number")
+            raise ValueError("predictions: a prediction is not a number")
+        if not targets.boxes_xyxy.isfinite().all():
+            raise ValueError("targets: a box is not a number")
         right = (probs.max(dim=1).indices == labels).cpu().numpy()
         found, true = boxes.double().cpu().numpy(), targets.boxes_xyxy.double().cpu().numpy()
         shared = intersections(found, true)

@@ -76,3 +76,11 @@ def test_what_is_not_a_number_is_refused() -> None:
         LocalizationMetric(3).update([prediction(0, 0, 0, 1, float("nan"))], one_each((0, 0, 1, 1, 0)))
     with pytest.raises(ValueError, match="no samples"):
         LocalizationMetric(3).compute()
+
+
+def test_a_true_box_that_is_no_number_is_refused() -> None:
+    objects = one_each((0.0, 0, 4, 4, 1))
+    nowhere = objects.moved(objects.boxes_xyxy * float("nan"))
+    found = Localization(torch.tensor([0.1, 0.8, 0.1]), torch.tensor([0.0, 0.0, 4.0, 4.0]))
+    with pytest.raises(ValueError, match="targets"):
+        LocalizationMetric(3).update([found], nowhere)
