@@ -38,8 +38,7 @@ def evaluate(
 
     Example: striate evaluate runs/digits --split test
     """
-    from striate.cli.output import print_json, print_table
-    from striate.errors import counted
+    from striate.cli.output import print_json
     from striate.run import load_run
 
     result = load_run(run, device).evaluate(
@@ -53,7 +52,14 @@ def evaluate(
     )
     if json:
         print_json(result)
-        return
+    else:
+        _show(result)
+
+
+def _show(result: dict[str, Any]) -> None:
+    from striate.cli.output import print_table
+    from striate.errors import counted
+
     print(f"{counted(result['num_samples'], 'picture')} of the {result['split']} split")
     print_table(
         ("metric", "value"), [(name, f"{value:.4f}") for name, value in result["metrics"].items()], (1,)
