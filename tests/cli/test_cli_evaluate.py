@@ -88,3 +88,12 @@ def test_other_data_with_a_picture_that_cannot_be_read_are_an_error(run_cli, dig
         outcome = run_cli("evaluate", digits_run.path, tmp_path / "data")
         assert outcome.code == 2
         assert "3/bad.png" in outcome.err
+
+
+def test_without_a_test_split_it_is_the_validation_split_and_never_what_was_trained_on(
+    run_cli, digits_run, tmp_path
+):
+    for split, chosen in (("train", range(40)), ("val", range(40, 60))):
+        write_digits(tmp_path / "some" / split, chosen)
+    result = json.loads(run_cli("evaluate", digits_run.path, tmp_path / "some", "--json").out)
+    assert (result["split"], result["num_samples"]) == ("val", 20)
