@@ -107,7 +107,8 @@ class Run:
 
         Args:
             data: what ``load_data`` takes; None: the data of the training run, which must not have changed.
-            split: "train", "val", "test", or "all"; None: the test split, or all where data have no splits.
+            split: "train", "val", "test", or "all"; None: the test split, else the validation split, or
+                all where data have neither.
             workers: processes that decode pictures; None: as many as in training.
             tell: is told what a person should know of the pictures, one sentence at a time.
             format: how ``data`` are read, as for ``load_data``.
@@ -149,7 +150,7 @@ class Run:
         )
         splits = dict(dataset.splits)
         if split is None:
-            split = "test" if "test" in splits else "all"
+            split = next((name for name in ("test", "val") if name in splits), "all")
         if split == "all":
             splits["all"] = join_splits(list(splits.values()))
         if split not in splits:

@@ -16,7 +16,7 @@ def evaluate(
     ] = None,
     from_: FromFlag = None,
     split: Annotated[
-        str | None, typer.Option(help="train, val, test or all; the test split if left out.")
+        str | None, typer.Option(help="train, val, test or all; if left out test, else val.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     workers: Annotated[

@@ -51,7 +51,7 @@ from striate.data.pixels import (
     upright_pixels,
     valid_orientation,
 )
-from striate.data.tiff import deep_tiff, tiff_pixels
+from striate.data.tiff import deep_tiff, has_other_pages, tiff_pixels
 from striate.data.tiff_values import silence_libtiff
 from striate.errors import InputError
 
@@ -265,7 +265,7 @@ def _opened_by_pillow(stream: BinaryIO) -> Image.Image:
         if kind_of(stream.read(BEGINNING)) is not HEIC or not _can_read_heic():
             raise
         image = Image.open(stream, formats=("HEIF",))
-    _check_header(image)
+    _check_header(image, stream)
     return image
 
 
@@ -280,12 +280,19 @@ def _can_read_heic() -> bool:
     return True
 
 
-def _check_header(image: Image.Image) -> None:
+def _has_several(image: Image.Image, stream: BinaryIO) -> bool:
+    """Whether there are several pictures, none of them a copy of the first."""
+    if image.format in _JPEG or not getattr(image, "is_animated", False):
+        return False
+    return image.format != "TIFF" or has_other_pages(stream)
+
+
+def _check_header(image: Image.Image, stream: BinaryIO) -> None:
     if image.format == "TIFF":
         silence_libtiff()
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels(MAX_PIXELS)
-    if image.format not in _JPEG and getattr(image, "is_animated", False):
+    if _has_several(image, stream):
         raise InputError(
             "the file holds several pictures (frames or pages)", "", "save the one that is meant by itself"
         )

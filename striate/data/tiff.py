@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from striate.data.picture_files import too_many_pixels
@@ -24,6 +24,7 @@ TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # photometric interpretation: channels of colour
 _GREY, _CMYK, _YCBCR = (0, 1), 5, 6
 _PLAIN = (0, 1, 2, 5)  # those whose values are colours by themselves
+_SMALLER = 1  # of the kinds of page: the first one once more, with fewer pixels
 _FORMS = {1: "u", 2: "i", 3: "f", 4: "u", 5: "c", 6: "c"}  # sample format: numpy's letter
 _FORM_NAMES = {"u": "", "i": "signed ", "f": "floating-point ", "c": "complex "}
 _PREMULTIPLIED, _OPACITY = 1, 2  # what an extra channel may be
@@ -99,13 +100,30 @@ def deep_tiff(stream: BinaryIO, limit: int) -> TiffHeader | None:
         raise too_many_pixels(limit)
     if tags.next == first:
         raise ValueError("the header is cut off")
-    if tags.next:
+    if tags.next and has_other_pages(stream):
         raise InputError(
             "the file holds several pictures (frames or pages)",
             what_to_do="save the one that is meant by itself",
         )
     _check_meaning(header)
     return header
+
+
+def has_other_pages(stream: BinaryIO) -> bool:
+    """Whether a TIFF file holds other pages than its first one and smaller copies of that, as overviews of
+    maps are. ``stream`` is left at its beginning."""
+    stream.seek(0)
+    beginning = stream.read(16)
+    tags = ImageFileDirectory_v2(beginning if beginning[2:4].strip(b"\0") == b"+" else beginning[:8])
+    kinds, seen = [], set()
+    while tags.next and tags.next not in seen:
+        seen.add(tags.next)
+        stream.seek(tags.next)
+        tags.load(stream)
+        kinds.append(tags.get(ExifTags.Base.NewSubfileType, 0))
+    stream.seek(0)
+    first, *others = kinds or [0]
+    return bool(others) and (first == _SMALLER or any(kind != _SMALLER for kind in others))
 
 
 def tiff_pixels(header: TiffHeader, content: bytes, white: float | None = None) -> NDArray[np.uint8]:

@@ -22,7 +22,8 @@ _BOXES = re.compile(
     rb'(?i)b(?:nd|ounding_?)?_?box|polygon|"(?:shapes|regions|points|keypoints|segmentation|annotations)"|<object>'
     rb'|x_?min|"coordinates"\s*:\s*\{\s*"(?:x|y|width|height)"|"[xy]"\s*:\s*"?[0-9.]+"?\s*,'
 )
-_YOLO_LINE = re.compile(rb"[0-9]+(?:[ \t,]+-?[0-9.]+(?:e-?[0-9]+)?){4,}[ \t\r]*")
+_FRACTION = rb"-?(?:[01]?\.[0-9]+|[01]|[0-9](?:\.[0-9]*)?[eE]-[0-9]+)"  # of a picture's side
+_YOLO_LINE = re.compile(rb"[0-9]+(?:[ \t,]+%b){4}(?:[ \t,]+-?[0-9.]+(?:[eE]-?[0-9]+)?)*[ \t\r]*" % _FRACTION)
 _PICTURE_COLUMNS = frozenset({
     "path", "filename", "file_name", "file", "image", "image_path", "image_name", "imageid", "image_id",
     "img", "picture", "id", "name",
@@ -124,7 +125,7 @@ def _unlikeliness(path: str) -> tuple[bool, int, int, str]:
 
 
 def _is_yolo(content: bytes) -> bool:
-    """Whether all lines are a class id and four or more numbers; an empty file tells nothing."""
+    """Whether all lines are a class id, four fractions and perhaps more; an empty file tells nothing."""
     lines = [line for line in content.split(b"\n") if line.strip()]
     return bool(lines) and all(_YOLO_LINE.fullmatch(line.strip()) for line in lines[:100])
 

@@ -95,3 +95,12 @@ def test_what_is_for_boxes_is_an_error_where_there_are_none(run_cli, digits_run,
     outcome = run_cli("evaluate", digits_run.path, *flags)
     assert outcome.code == 2
     assert flags[0] in outcome.err
+
+
+def test_without_a_test_split_it_is_the_validation_split_and_never_what_was_trained_on(
+    run_cli, digits_run, tmp_path
+):
+    for split, chosen in (("train", range(40)), ("val", range(40, 60))):
+        write_digits(tmp_path / "some" / split, chosen)
+    result = json.loads(run_cli("evaluate", digits_run.path, tmp_path / "some", "--json").out)
+    assert (result["split"], result["num_samples"]) == ("val", 20)

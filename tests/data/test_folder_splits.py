@@ -128,3 +128,22 @@ def test_splits_inside_classes_are_told(make_classes):
 def test_a_folder_of_classes_beside_a_flat_one_is_not_taken_for_two_classes(make_classes):
     with pytest.raises(InputError, match="holdout"):
         load(make_classes({"train/cat": 1, "train/dog": 1, "holdout": 2}))
+
+
+def test_folders_around_the_same_classes_are_no_classes_though_each_holds_another(make_classes):
+    counts = {
+        f"seg_{split}/seg_{split}/{label}": 2 for split in ("train", "test") for label in ("sea", "street")
+    }
+    folder = make_classes(counts)
+    with pytest.raises(InputError, match="seg_test, seg_train hold sea, street") as caught:
+        load_data(folder)
+    assert "train" in caught.value.what_to_do
+    for split in ("train", "test"):  # what the error advises
+        (folder / f"seg_{split}").rename(folder / split)
+    dataset = load_data(folder)
+    assert dataset.classes == ("sea", "street")
+    assert {split: len(held.images) for split, held in dataset.splits.items()} == {"train": 4, "test": 4}
+
+
+def test_classes_with_one_folder_each_are_classes(make_classes):
+    assert load_data(make_classes({"cat/cat": 2, "dog/dog": 1})).classes == ("cat", "dog")

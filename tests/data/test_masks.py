@@ -77,3 +77,33 @@ def test_classes_called_like_masks_stay_classes(make_classes, classes):
 
 def test_names_that_end_like_masks_are_none_without_their_picture():
     assert find_masks(["a/with_mask.png", "a/7_mask.png", "b/7.png", "b/mask_1.png"]).paths == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "ending"),
+    [
+        ("ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth", "_segmentation"),
+        ("scenes", "answers", "_mask"),
+    ],
+)
+def test_a_folder_whose_pictures_are_called_as_masks_of_those_beside_it_is_no_class(
+    make_classes, images, masks, ending
+):
+    folder = make_classes({images: 3, masks: 3})
+    for path in (folder / masks).iterdir():
+        path.rename(path.with_stem(path.stem + ending))
+    with pytest.raises(InputError, match="pictures with masks") as caught:
+        load(folder)
+    assert masks in caught.value.what
+    assert images in caught.value.what
+
+
+def test_a_folder_of_which_one_picture_masks_none_beside_it_is_a_class():
+    pictures = ["cat/1.png", "cat/2.png", "dog/1_mask.png", "dog/3_mask.png"]
+    assert not find_masks(pictures).paths
+
+
+def test_what_was_drawn_by_hand_beside_pictures_of_vessels_is_no_class(make_classes):
+    names = [f"{split}/{kind}" for split in ("training", "test") for kind in ("images", "1st_manual", "mask")]
+    with pytest.raises(InputError, match="pictures with masks"):
+        load(make_classes(dict.fromkeys(names, 2)))

@@ -279,3 +279,21 @@ def test_what_pillow_reads_well_is_left_to_it():
         content = encode(smooth_pixels(24, 40), "TIFF", compression=kind, **options)
         expected = np.array(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
         assert (pixels(content) == expected).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_smaller_copies_behind_the_picture_as_of_maps_are_no_other_pages(tmp_path, dtype, bigtiff):
+    whole = np.random.default_rng(0).integers(0, 255, (16, 20, 3), dtype=np.uint8).astype(dtype)
+    whole = whole * dtype(257 if dtype is np.uint16 else 1)
+    for name, kinds in {"map": (0, 1, 1), "pages": (0, 1, 0), "small-first": (1, 0)}.items():
+        with tifffile.TiffWriter(tmp_path / f"{name}.tif", bigtiff=bigtiff) as file:
+            for k, kind in enumerate(kinds):
+                file.write(whole[:: 2**k, :: 2**k], photometric="rgb", subfiletype=kind)
+    pixels = decode_image(tmp_path / "map.tif").permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(pixels, whole // (257 if dtype is np.uint16 else 1))
+    assert inspect_image(tmp_path / "map.tif").width == 20
+    for name in ("pages", "small-first"):
+        for read in (decode_image, inspect_image):
+            with pytest.raises(InputError, match="several pictures"):
+                read(tmp_path / f"{name}.tif")

@@ -483,3 +483,32 @@ def test_a_picture_of_unknown_size_cannot_be_written(tmp_path):
     assert found.pictures[0].width is None
     with pytest.raises(InputError, match="fractions of it"):
         write_set("yolo", found, {"images/a.png": PNG}, tmp_path / "out")
+
+
+BIRDS = {
+    "classes.txt": b"1 001.Albatross\n2 002.Auklet\n",
+    "bounding_boxes.txt": b"1 60.0 27.0 325.0 304.0\n2 139.0 30.0 153.0 264.0\n",
+    "image_class_labels.txt": b"1 1\n2 2\n",
+    "images/001.Albatross/0.png": PNG,
+    "images/002.Auklet/1.png": PNG,
+}
+
+
+def test_a_list_of_classes_beside_folders_of_classes_makes_no_pictures_without_objects(tmp_path):
+    write_files(tmp_path, BIRDS)
+    dataset = load_data(tmp_path)
+    assert dataset.format == "image-folder"
+    assert dataset.classes == ("001.Albatross", "002.Auklet")
+
+
+def test_boxes_in_pixels_listed_by_number_are_not_told_as_of_yolo(tmp_path):
+    write_files(tmp_path, {**BIRDS, "attributes/certainties.txt": b"1 not visible\n"})
+    with pytest.raises(InputError) as caught:
+        load_data(tmp_path)
+    assert "YOLO" not in caught.value.what
+
+
+@pytest.mark.parametrize("line", ["0 0.5 0.5 0.2 0.2", "dog,.5,.5,1,1", "0 9.1e-05 0.5 1.0 0.25 0.9"])
+def test_labels_of_missing_pictures_beside_a_list_of_classes_are_still_told(tmp_path, line):
+    write_files(tmp_path, {"classes.txt": b"dog\n", "gone.txt": line.encode(), "a.png": PNG})
+    assert yolo.recognizes(LabelFiles.open(tmp_path))

@@ -1,5 +1,6 @@
 """Which uppermost folders of an image folder are splits, from their names and from what they hold."""
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -85,8 +86,15 @@ def _repeated(found: dict[str, str], pictures: Sequence[str]) -> frozenset[str]:
         top, *below = picture.split("/")
         inside[top].add(below[0] if len(below) > 2 else "")
     return frozenset(
-        top for top, split in found.items() if len(inside[top]) == 1 and split_name(min(inside[top])) == split
+        top
+        for top, split in found.items()
+        if len(inside[top]) == 1 and split in map(split_name, _with_words(min(inside[top])))
     )
+
+
+def _with_words(name: str) -> list[str]:
+    """A name and the words in it: "seg_train" is a train once more, inside of train."""
+    return [name, *re.split(r"[\W_]+", name)]
 
 
 def _checked(found: dict[str, str], path: Path) -> dict[str, str]:
@@ -133,13 +141,19 @@ def _refuse_unnamed_splits(
 
 
 def _folders_inside(pictures: Sequence[str]) -> dict[str, set[str]]:
-    """The folders right inside each uppermost folder that hold pictures at any depth."""
-    inside = defaultdict(set)
+    """The folders inside each uppermost folder that hold pictures at any depth; single folders around all of
+    them are skipped, as in "seg_train/seg_train/cats"."""
+    folders_of: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for picture in pictures:
-        parts = picture.split("/")
-        if len(parts) > 2:
-            inside[parts[0]].add(unicodedata.normalize("NFC", parts[1]))
-    return dict(inside)
+        top, *folders = picture.split("/")[:-1] or [""]
+        folders_of[top].add(tuple(unicodedata.normalize("NFC", folder) for folder in folders))
+    inside = {}
+    for top, paths in folders_of.items():
+        while all(len(path) > 1 for path in paths) and len({path[0] for path in paths}) == 1:
+            paths = {path[1:] for path in paths}
+        if found := {path[0] for path in paths if path}:
+            inside[top] = found
+    return inside
 
 
 def _alike(one: str, other: str, inside: dict[str, set[str]]) -> bool:

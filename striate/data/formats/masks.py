@@ -1,6 +1,7 @@
 """Which pictures of a folder are masks of others: none of them is ever a picture to learn from.
 
 images/ masks/      flower/ images/ masks/      train/ train_masks/      benign/ 1.png 1_mask.png
+input/1.png truth/1_segmentation.png
 """
 
 import re
@@ -21,6 +22,7 @@ _IMAGES = (
 _MASKS = (
     "(?:images?)?masks?(?:images?|png)?|seg(?:mentations?|mented|s)?(?:class|objects?|masks?|labels?|maps?|raw)?"
     "|groundtruths?|gts?|gtfine|gtcoarse|annot(?:ations?|s)?|labels?|labelmaps?|trimaps?|targets?|mattes?|alphas?"
+    "|(?:1st|2nd)?manuals?"
 )
 _FOLDER = re.compile(rf"(?:{_SPLITS})?(?:(?P<image>{_IMAGES})|(?P<mask>{_MASKS}))(?:{_SPLITS})?[0-9]{{0,4}}")
 _MASK_FILE = re.compile(
@@ -67,13 +69,15 @@ class Masks:
 
 def find_masks(pictures: Sequence[str]) -> Masks:
     """The masks among pictures: those in a folder named as of masks, beside one named as of pictures or
-    beside pictures, if most are called like these; and those called like another beside them and "_mask"."""
+    beside pictures, if most are called like these; those of a folder that are all called like one in the
+    folder beside it and "_mask"; and those called like another beside them and "_mask"."""
     folders = [
         (f"{parent}/{child}".lstrip("/"), beside)
         for parent, children in _around_masks(pictures).items()
         for child in sorted(children)
         if (beside := _masked(child, children)) is not None
     ]
+    folders += _called_as_masks(pictures, tuple(f"{folder}/" for folder, _ in folders))
     inside = tuple(f"{folder}/" for folder, _ in folders)
     paths = {picture for picture in pictures if inside and picture.startswith(inside)}
     alone = _beside_their_pictures([picture for picture in pictures if picture not in paths])
@@ -98,6 +102,25 @@ def _around_masks(pictures: Sequence[str]) -> dict[str, dict[str, list[str]]]:
             if (parent := "/".join(parts[:k])) in around:
                 around[parent][parts[k] if k + 1 < len(parts) else ""].append(picture)
     return around
+
+
+def _called_as_masks(pictures: Sequence[str], known: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Folders all of whose pictures are called as those of the folder beside them and "_mask", and these."""
+    stems: dict[str, set[str]] = defaultdict(set)
+    for picture in pictures:
+        if not (known and picture.startswith(known)):
+            home, _, name = picture.rpartition("/")
+            stems[home].add(PurePosixPath(name).stem.casefold())
+    beside: dict[str, list[str]] = defaultdict(list)
+    for folder in sorted(filter(None, stems)):
+        beside[folder.rpartition("/")[0]].append(folder)
+    found = []
+    for folder in sorted(filter(None, stems)):
+        masked = {match[1] if (match := _MASK_FILE.fullmatch(stem)) else "" for stem in stems[folder]}
+        others = () if "" in masked else beside[folder.rpartition("/")[0]]
+        if home := next((other for other in others if other != folder and masked <= stems[other]), ""):
+            found.append((folder, home.rpartition("/")[2]))
+    return found
 
 
 def _masked(child: str, children: dict[str, list[str]]) -> str | None:

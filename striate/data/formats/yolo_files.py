@@ -9,6 +9,7 @@ import yaml
 
 from striate.data.annotations import Problem, quoted
 from striate.data.class_names import CLASSES_FILE, parse_class_names
+from striate.data.images import IMAGE_SUFFIXES
 from striate.data.label_files import LabelFiles
 from striate.data.label_pictures import split_of
 from striate.errors import InputError, one_line
@@ -21,6 +22,8 @@ _HAS_SPLITS = re.compile(rb"(?m)(?:^|[{,\r])\s*[\"']?(?:nc|train|val)[\"']?\s*:"
 _DARKNET = ".data"
 _NAMES = "obj.names"
 _NAMES_LINE = re.compile(rb"(?m)^\s*names\s*=")
+_FRACTION = rb"-?(?:[01]?\.[0-9]+|[01]|[0-9](?:\.[0-9]*)?[eE]-[0-9]+)"
+_LABEL_LINE = re.compile(rb"\s*[^\s,]+(?:[ \t,]+%b){4}(?=[\s,]|\Z)" % _FRACTION)
 _NAME_LISTS = (".names", ".labels")  # Darknet's, and those that Roboflow writes for it
 
 
@@ -143,13 +146,20 @@ def _is_darknet(files: LabelFiles, path: str) -> bool:
 
 
 def _has_labels(files: LabelFiles, path: str) -> bool:
-    """Whether other text files lie beside classes.txt, or in a folder of labels: IDX files have one too."""
+    """Whether there are text files in a folder of labels, or beside classes.txt some that are named as
+    pictures or hold a label: IDX files have a classes.txt too, and folders of classes listed by number."""
     home = PurePosixPath(path).parent
-    return any(
-        other != path
-        and other.lower().endswith(".txt")
-        and ("labels" in other.lower().split("/") or PurePosixPath(other).parent == home)
-        for other in files.paths
+    texts = [other for other in files.paths if other != path and other.lower().endswith(".txt")]
+    if any("labels" in text.lower().split("/") for text in texts):
+        return True
+    beside = [text for text in texts if PurePosixPath(text).parent == home]
+    stems = {
+        PurePosixPath(picture).stem.casefold()
+        for picture in files.paths
+        if beside and PurePosixPath(picture).suffix.lower() in IMAGE_SUFFIXES
+    }
+    return any(PurePosixPath(text).stem.casefold() in stems for text in beside) or any(
+        _LABEL_LINE.match(as_utf8(files.read(text))) for text in beside
     )
 
 
