@@ -29,8 +29,8 @@ def convert(
         typer.Option(
             "--to",
             "--format",
-            help="image-folder, idx or tar-shards; of boxes: voc, coco, yolo, via, label-studio, cvat, csv, "
-            "or the format they are in if left out.",
+            help="image-folder, idx or tar-shards; of boxes: voc, coco, yolo, via, label-studio, labelme, "
+            "cvat, csv, or the format they are in if left out.",
         ),
     ] = None,
     split: Annotated[
