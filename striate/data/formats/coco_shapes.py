@@ -7,7 +7,7 @@ from striate.data.images import MAX_PIXELS
 from striate.data.json_reading import as_number, as_whole
 from striate.ops.masks import decompress_runs, masks_to_boxes, runs_to_mask
 
-_NO_BOX = (None, [], [0, 0, 0, 0])
+_NO_BOX: tuple[Any, ...] = (None, [], [0, 0, 0, 0])
 
 
 def box_of(value: Any, polygons: tuple[tuple[float, ...], ...], mask: RunLengths | None) -> Box:
