@@ -9,12 +9,14 @@ CLASSES_FILE = "classes.txt"
 
 
 def parse_class_names(content: bytes, place: str) -> tuple[str, ...]:
-    """The class names of a file: line k (from 0) names class id k.
+    """The class names of a file: line k (from 0) names class id k; empty lines at its end name none.
 
     Raises:
         InputError: not text, or a name that is empty, not readable text or there twice.
     """
-    lines = decode_text(content, place).removesuffix("\n").split("\n")
+    lines = decode_text(content, place).split("\n")
+    while len(lines) > 1 and not lines[-1].strip():
+        lines.pop()
     names = tuple(composed(line.removesuffix("\r")) for line in lines)
     for number, name in enumerate(names, start=1):
         if not name or name != one_line(name) or name in names[: number - 1]:

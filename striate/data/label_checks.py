@@ -55,8 +55,10 @@ def check(annotations: AnnotationSet, sizes: Sizes, orientations: Orientations =
     problems = find_faults(annotations, sizes, orientations)
     empty = [picture for picture in annotations.pictures if not picture.annotations]
     if empty:
-        count = f"{len(empty):,} pictures have" if len(empty) > 1 else "1 picture has"
-        what = f"{count} no objects, and counts as known to have none"
+        count, verb = (
+            (f"{len(empty):,} pictures have", "count") if len(empty) > 1 else ("1 picture has", "counts")
+        )
+        what = f"{count} no objects, and {verb} as known to have none"
         problems.append(Problem(empty[0].place, what))
     return problems
 

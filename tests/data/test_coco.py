@@ -357,3 +357,20 @@ def test_areas_without_a_segmentation_are_those_of_boxes_and_else_of_outlines(tm
 
     assert _enclosed((0, 0, 4, 0, 4, 3)) == 6
     assert _enclosed((0, 0, 4, 3, 4, 0)) == 6
+
+
+@pytest.mark.parametrize("bbox", [[0, 0, 0, 0], [0.0, 0.0, 0.0, 0.0]])
+def test_zeros_in_place_of_a_box_are_none_where_there_is_an_outline(tmp_path, bbox):
+    annotations = read_one(tmp_path, {"bbox": bbox, "segmentation": [[1, 2, 11, 2, 11, 22]]})
+    ((found,),) = [one.annotations for one in annotations.pictures]
+    assert found.box_xyxy == (1, 2, 11, 22)
+
+
+def test_the_mask_of_a_picture_of_another_size_gives_no_box(tmp_path):
+    turned = {"size": [40, 30], "counts": [0, 5, 1195]}  # of 30 x 40 pixels, the picture has 40 x 30
+    annotations = read_one(tmp_path, {"bbox": None, "segmentation": turned})
+    assert set(annotations.unread) == {"a.png"}
+    assert "30 x 40 pixels, the picture 40 x 30" in annotations.problems[0].what
+    with_box = read_one(tmp_path / "box", {"bbox": [1, 2, 3, 4], "segmentation": turned})
+    ((found,),) = [one.annotations for one in with_box.pictures]
+    assert (found.box_xyxy, found.mask) == ((1, 2, 4, 6), None)

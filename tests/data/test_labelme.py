@@ -197,6 +197,26 @@ def test_a_shape_that_cannot_be_read_leaves_its_picture_out(wrong, fault):
     assert len(annotations.pictures[0].annotations) == 2
 
 
+@pytest.mark.parametrize("key", ["text", "checked", "id"])
+def test_what_else_a_file_says_is_told_whatever_it_is_called(key):
+    annotations = read(shape(), **{key: "further"})
+    (problem,) = annotations.problems
+    assert (problem.place, key in problem.what) == ("a.json", True)
+    assert only(annotations).box_xyxy == (10, 20, 40, 60)
+
+
+def test_an_empty_group_unites_nothing():
+    three = [(10, 20), (40, 20), (40, 60)], [(100, 20), (140, 20), (140, 60)]
+    ((first, second),) = [
+        one.annotations for one in read(*(shape("polygon", points, group_id="") for points in three)).pictures
+    ]
+    assert (first.box_xyxy, second.box_xyxy) == ((10, 20, 40, 60), (100, 20, 140, 60))
+
+
+def test_kinds_of_shapes_are_known_in_any_case():
+    assert only(read(shape("Rectangle"))).box_xyxy == (10, 20, 40, 60)
+
+
 def test_points_and_lines_are_left_aside_and_alone_say_nothing_of_the_picture():
     lines = [shape(kind, [(1, 2), (3, 4)]) for kind in ("point", "line", "linestrip")]
     beside = read(shape(), *lines)

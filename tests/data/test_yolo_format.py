@@ -45,6 +45,28 @@ def test_an_outline_worked_by_hand(tmp_path):
     assert annotation.box_xyxy == (10, 10, 50, 40)
 
 
+def test_a_split_without_any_label_file_is_unlabelled_and_left_out(tmp_path):
+    texts = {
+        "data.yaml": "names: [dog]\ntrain: a/images\ntest: b/images\n",
+        "a/labels/1.txt": "0 .5 .5 .2 .2",
+    }
+    pictures = ["a/images/1.png", "a/images/2.png", "b/images/1.png", "b/images/2.png"]
+    found = read(tmp_path / "x", texts, pictures)
+    assert [picture.path for picture in found.pictures] == ["a/images/1.png", "a/images/2.png"]
+    (problem,) = found.problems
+    assert problem.place == "data.yaml"
+    assert problem.what.startswith("test has no label files")
+    assert problem.what.endswith(": 2")
+    empty = read(tmp_path / "y", texts | {"b/labels/1.txt": ""}, pictures)  # which says that there is nothing
+    assert len(empty.pictures) == 4
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\n \r\n\r\n", "\n\t"])
+def test_empty_lines_at_the_end_of_class_names_name_none(tmp_path, end):
+    found = read(tmp_path, {"classes.txt": f"dog\ncat{end}", "a.txt": "1 .5 .5 .2 .2"}, ["a.png"])
+    assert found.classes == ("dog", "cat")
+
+
 @pytest.mark.parametrize("text", [None, "", "\n\n"])
 def test_an_empty_or_absent_file_says_that_there_is_nothing(tmp_path, text):
     texts = {"data.yaml": "names: [dog]", "labels/a.txt": "0 0.5 0.5 1 1"}

@@ -207,7 +207,8 @@ def _objects(
             if number is None or number not in pictures:
                 stray = stray or where
                 raise ValueError(_no_picture(entry))
-            objects[number].append(_annotation(entry, f"{file.path}, {where}", categories, file))
+            size = (picture.width, picture.height) if picture else (None, None)
+            objects[number].append(_annotation(entry, f"{file.path}, {where}", categories, file, size))
         except ValueError as error:
             file.tell(where, f"{error}; the object is left out", 1, picture.path if picture else "")
     if stray:
@@ -226,7 +227,11 @@ def _no_picture(entry: Any) -> str:
 
 
 def _annotation(
-    entry: dict[str, Any], place: str, categories: dict[Id, _Category], file: _File
+    entry: dict[str, Any],
+    place: str,
+    categories: dict[Id, _Category],
+    file: _File,
+    size: tuple[int | None, int | None],
 ) -> Annotation:
     """An annotation. Raises ValueError if it cannot be used."""
     number = _id(entry, "category_id")
@@ -239,7 +244,7 @@ def _annotation(
     polygons: tuple[tuple[float, ...], ...] = ()
     mask = None
     try:
-        polygons, mask = segmentation_of(entry.get("segmentation"))
+        polygons, mask = segmentation_of(entry.get("segmentation"), size)
     except ValueError as error:
         file.problems.append(Problem(place, f"{error}; the segmentation is left out"))
     category = categories[number]

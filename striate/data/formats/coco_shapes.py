@@ -7,13 +7,15 @@ from striate.data.images import MAX_PIXELS
 from striate.data.json_reading import as_number, as_whole
 from striate.ops.masks import decompress_runs, masks_to_boxes, runs_to_mask
 
+_NO_BOX: tuple[Any, ...] = (None, [], [0, 0, 0, 0])
+
 
 def box_of(value: Any, polygons: tuple[tuple[float, ...], ...], mask: RunLengths | None) -> Box:
-    """The box, or that around the segmentation where there is none."""
-    if value in (None, []) and polygons:
+    """The box, or that around the segmentation where there is none, or only zeros in its place."""
+    if value in _NO_BOX and polygons:
         x, y = ([v for polygon in polygons for v in polygon[k::2]] for k in (0, 1))
         return min(x), min(y), max(x), max(y)
-    if value in (None, []) and mask is not None:
+    if value in _NO_BOX and mask is not None:
         if not any(mask.counts[1::2]):
             raise ValueError("there is no bbox, and the mask has no pixels")
         pixels = runs_to_mask(mask.counts, mask.height, mask.width)
@@ -31,12 +33,25 @@ def box_of(value: Any, polygons: tuple[tuple[float, ...], ...], mask: RunLengths
     )  # sums of decimal fractions are not exact
 
 
-def segmentation_of(value: Any) -> tuple[tuple[tuple[float, ...], ...], RunLengths | None]:
-    """Outlines, or a mask. Raises ValueError if it is neither."""
+def segmentation_of(
+    value: Any, size: tuple[int | None, int | None] = (None, None)
+) -> tuple[tuple[tuple[float, ...], ...], RunLengths | None]:
+    """Outlines, or a mask.
+
+    Args:
+        size: width and height of the picture, as far as they are known.
+
+    Raises:
+        ValueError: it is neither, or a mask of another size.
+    """
     if value is None:
         return (), None
     if isinstance(value, dict):
-        return (), _runs(value)
+        mask = _runs(value)
+        if None not in size and size != (mask.width, mask.height):
+            what = f"the mask is {mask.width} x {mask.height} pixels, the picture {size[0]} x {size[1]}"
+            raise ValueError(what)
+        return (), mask
     if not isinstance(value, list):
         raise ValueError("the segmentation is neither outlines nor runs")
     outlines = [value] if value and not any(isinstance(v, list) for v in value) else value

@@ -131,7 +131,7 @@ class _Reader:
             raise InputError(
                 'it has no list "shapes", as files of LabelMe have', self.files.place(path), "save it again"
             )
-        self.unread.update(key for key, value in document.items() if key not in _FILE_KEYS and value)
+        self._tell_later(path, {key for key, value in document.items() if key not in _FILE_KEYS and value})
         picture = self._picture_path(path, document, len(shapes))
         if picture is None:
             return
@@ -230,7 +230,8 @@ class _Reader:
         }
         further = shape.keys() - _SHAPE_KEYS - _DRAWN - attributes.keys()
         self._tell_later(place, {key for key in further if shape[key]})
-        group = group if isinstance(group, int | str) and not isinstance(group, bool) else None
+        is_group = isinstance(group, int | str) and not isinstance(group, bool) and group != ""
+        group = group if is_group else None
         return _Part(one_line(label), area_of(shape, size), place, group, attributes)
 
     def _annotation(self, parts: list[_Part]) -> Annotation:

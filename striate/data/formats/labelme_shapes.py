@@ -67,7 +67,8 @@ def area_of(shape: dict[str, Any], size: tuple[int, int] | None) -> Area:
 
 def kind_of(shape: dict[str, Any]) -> Any:
     """The kind of a shape; the first files of LabelMe, which knew polygons only, do not say it."""
-    return shape.get("shape_type") or "polygon"
+    kind = shape.get("shape_type") or "polygon"
+    return kind.lower() if isinstance(kind, str) else kind
 
 
 def united(areas: list[Area]) -> Area:

@@ -13,7 +13,8 @@
   that are named as splits give the splits. Where a folder is not where the file says, the folder of the
   same name inside the data is meant: files from elsewhere often hold paths of another machine.
 - A picture whose label file is empty or absent has no objects, unless label files are left that are those of
-  no picture and may be its own.
+  no picture and may be its own. The pictures of a split without label files, beside one that has
+  some, are unlabelled and left out.
 - Confidences and tracks behind a box become attributes; points of poses are left aside.
 """
 
@@ -24,9 +25,10 @@ from dataclasses import dataclass
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Box, Problem, quoted
 from striate.data.formats.yolo_files import DataFile, find_data_file, lines_of, read_data_file, unnamed
 from striate.data.formats.yolo_lines import BOX, Family, Layout, Line, parse_line
-from striate.data.formats.yolo_places import label_files, unnamed_labels, unused, without_labels
+from striate.data.formats.yolo_places import label_files, label_paths, unnamed_labels, unused, without_labels
 from striate.data.label_files import LabelFiles
 from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
+from striate.data.picture_finder import folder_of
 from striate.data.picture_sizes import PictureSizes
 from striate.data.xml_reading import number
 from striate.errors import InputError
@@ -98,7 +100,7 @@ class _Reader:
         own = label_files(split_of_picture, self.files)
         labelled = [
             labels
-            for picture, split in split_of_picture.items()
+            for picture, split in self._of_labelled_splits(split_of_picture, own)
             if (labels := self._labels(picture, split, own.get(picture)))
         ]
         lines = (line for labels in labelled for _, line in labels.lines)
@@ -127,6 +129,25 @@ class _Reader:
         if rest := [path for path in self.finder.paths if path not in split_of_picture]:
             what = f"{len(rest):,} pictures are in no split and are left out; one is {quoted(rest[0])}"
             self._problem(self.data.path, what)
+
+    def _of_labelled_splits(
+        self, split_of_picture: dict[str, str | None], own: dict[str, str]
+    ) -> list[tuple[str, str | None]]:
+        """(Picture, split) without the splits that have no label files where theirs would be, as the pictures
+        of a test have none: nothing says what these show."""
+        folders = set(map(folder_of, own.values()))
+        labelled = {
+            split
+            for picture, split in split_of_picture.items()
+            if picture in own
+            or picture not in self.finder
+            or not folders.isdisjoint(map(folder_of, label_paths(picture)))
+        }
+        bare = Counter(split for split in split_of_picture.values() if own and split not in labelled)
+        for split, count in bare.items():
+            what = f"{split} has no label files; its pictures count as unlabelled and are left out: {count:,}"
+            self._problem(self.data.path, what)
+        return [one for one in split_of_picture.items() if one[1] not in bare]
 
     def _labels(self, picture: str, split: str | None, file: str | None) -> _Labels | None:
         """The lines of a picture's label file; None if it is no text."""
