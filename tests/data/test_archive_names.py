@@ -99,9 +99,11 @@ def test_names_in_a_tar_likewise(suffix, tmp_path):
 
 
 def test_an_error_tells_of_names_in_an_unknown_encoding(tmp_path):
-    path = old_zip(tmp_path / "a.zip", {"狗.png".encode("gbk"): b""})
-    with zipfile.ZipFile(path, "a") as packed:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("zz.png", PNG)
         packed.writestr("boxes.csv", "filename,xmin,ymin,xmax,ymax,class\n狗.png,0,0,20,20,dog\n")
+    path.write_bytes(path.read_bytes().replace(b"zz.png", "狗.png".encode("gbk")))
     with pytest.raises(InputError, match="unknown old encoding") as caught:
         load_data(path)
     assert "pack it anew" in caught.value.what
