@@ -13,6 +13,8 @@ from striate.data.split_names import split_of as split_of
 from striate.errors import InputError
 from striate.text_files import composed
 
+_ROUNDED = 0.01  # how far rounding takes a fraction beyond 0..1
+
 
 def nothing_left(what: str, where: str | Path, problems: Sequence[Problem], mend: str) -> InputError:
     """The error that no picture with labels is left, with the first reason."""
@@ -41,7 +43,8 @@ def annotation_set(
         if first is not picture:
             found.append(_labelled_twice(first, picture))
     found += finder.notes(kept) if finder else ()
-    if finder and (unlabelled := _unlabelled(finder, kept)):
+    told = {problem.picture for problem in found}
+    if finder and (unlabelled := [path for path in _unlabelled(finder, kept) if path not in told]):
         what = f"{len(unlabelled):,} pictures have no labels and are left out; one is {quoted(unlabelled[0])}"
         found.append(Problem(folder_of(unlabelled[0]), what))
     used = {annotation.label for picture in kept.values() for annotation in picture.annotations}
@@ -50,6 +53,29 @@ def annotation_set(
         tuple(sorted(kept.values(), key=lambda picture: (picture.split or "", picture.path))),
         tuple(found),
     )
+
+
+def fractions_for_pixels(pictures: Iterable[AnnotatedPicture], first_pixel: int = 0) -> list[Problem]:
+    """The pictures whose boxes are fractions of them, in a format of pixels: as pixels they would be smaller
+    than one.
+
+    Args:
+        pictures: as read.
+        first_pixel: what the format calls the first pixel.
+    """
+    problems = []
+    for picture in pictures:
+        corners = [
+            (box[0] + first_pixel, box[1] + first_pixel, box[2], box[3])
+            for box in (annotation.box_xyxy for annotation in picture.annotations)
+        ]
+        values = [value for box in corners for value in box]
+        if values and min(values) >= -_ROUNDED and max(values) <= 1 + _ROUNDED and any(v % 1 for v in values):
+            what = (
+                "its boxes are fractions of the picture, where the format has pixels; the picture is left out"
+            )
+            problems.append(Problem(picture.annotations[0].place, what, picture=picture.path))
+    return problems
 
 
 def _with_composed_labels(picture: AnnotatedPicture) -> AnnotatedPicture:

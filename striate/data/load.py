@@ -72,10 +72,7 @@ def load_data(source: str | Path, format: str | None = None) -> Dataset:
         archive = open_archive(path)
         if isinstance(archive, TarArchive) and tar_shards.is_shard(archive.files):
             return tar_shards.load(path)
-        format_name = _format_of_files(archive.files)
-        if format_name == "image-folder":
-            return _with_doubts(_load_pictures(path, archive), archive)
-        return _with_doubts(_READERS[format_name](path, archive), archive)
+        return _load_archive(path, archive)
     if files := _labels_at(path):
         return boxes.load(path, files)
     if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -87,17 +84,31 @@ def load_data(source: str | Path, format: str | None = None) -> Dataset:
     )
 
 
-def _with_doubts(dataset: Dataset, archive: Archive) -> Dataset:
-    """``dataset`` with a remark where names in the archive may be read wrongly."""
+def _load_archive(path: Path, archive: Archive) -> Dataset:
+    """The data of an archive, with a remark where names in it may be read wrongly."""
+    format_name = _format_of_files(archive.files)
+    try:
+        if format_name == "image-folder":
+            dataset = _load_pictures(path, archive)
+        else:
+            dataset = _READERS[format_name](path, archive)
+    except InputError as error:
+        if not archive.doubtful:
+            raise
+        raise InputError(f"{error.what}; {_doubts(archive)}", error.where, error.what_to_do) from None
     if not archive.doubtful:
         return dataset
+    return replace(dataset, remarks=(*dataset.remarks, f"{archive.path}: {_doubts(archive)}"))
+
+
+def _doubts(archive: Archive) -> str:
+    """That names in an archive may be read wrongly, and what to do where they are."""
     count = len(archive.doubtful)
     names = f"{counted(count, 'name')} {'is' if count == 1 else 'are'}"
-    remark = (
-        f"{archive.path}: {names} in an unknown old encoding, as {one_line(archive.doubtful[0])}; "
+    return (
+        f"{names} in an unknown old encoding, as {one_line(archive.doubtful[0])}; "
         "if labels name them otherwise, pack it anew with names in UTF-8"
     )
-    return replace(dataset, remarks=(*dataset.remarks, remark))
 
 
 class LabelSource(NamedTuple):

@@ -32,6 +32,10 @@ _CLASS_COLUMNS = frozenset({
     "class", "label", "class_name", "category", "target", "labels", "classes", "breed", "species",
     "diagnosis",
 })  # fmt: skip
+_PLACES = frozenset({
+    "x", "y", "x1", "y1", "left", "top", "cx", "cy", "x_center", "y_center", "xcenter", "ycenter", "center_x",
+    "center_y", "x_c", "y_c", "xc", "yc",
+})  # fmt: skip
 _CLASSES = "a folder of pictures for each of two or more classes"
 _AS_CLASSES = "--from image-folder, if the folders are classes all the same"
 _MOST_READ = 200  # label files that are looked at
@@ -144,7 +148,7 @@ def _is_class_table(content: bytes) -> bool:
     first = text.splitlines()[:1]
     delimiter = max(",;\t|", key=lambda mark: first[0].count(mark)) if first else ","
     columns = [column.strip().casefold() for row in csv.reader(first, delimiter=delimiter) for column in row]
-    if _BOXES.search(content[:1000]) or not columns:
+    if _BOXES.search(content[:1000]) or _PLACES & set(columns) or not columns:
         return False
     headed = _PICTURE_COLUMNS & set(columns) and _CLASS_COLUMNS & set(columns)
     return bool(headed) or (len(columns) == 2 and columns[0].endswith(tuple(IMAGE_SUFFIXES)))

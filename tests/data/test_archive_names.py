@@ -12,6 +12,7 @@ from faulty_pictures import good_pictures
 
 from striate.data.archive import open_archive
 from striate.data.load import load_data
+from striate.errors import InputError
 
 PNG = good_pictures()["colour.png"]
 
@@ -95,3 +96,14 @@ def test_names_in_a_tar_likewise(suffix, tmp_path):
     assert archive.files[1].encode("utf-8", "surrogateescape") == names[1]
     assert "1 name is in an unknown old encoding" in load_data(path).remarks[0]
     assert all(archive.read(name) == PNG for name in archive.files)
+
+
+def test_an_error_tells_of_names_in_an_unknown_encoding(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("zz.png", PNG)
+        packed.writestr("boxes.csv", "filename,xmin,ymin,xmax,ymax,class\n狗.png,0,0,20,20,dog\n")
+    path.write_bytes(path.read_bytes().replace(b"zz.png", "狗.png".encode("gbk")))
+    with pytest.raises(InputError, match="unknown old encoding") as caught:
+        load_data(path)
+    assert "pack it anew" in caught.value.what

@@ -51,6 +51,8 @@ TABLES = {
     "byte order mark": f"\ufeff{_CORNERS}",
     "sizes": _SIDES,
     "sizes named as a picture's": _SIDES.replace("w;h", "width;height"),
+    "a corner and sizes": _SIDES.replace("x;y;w;h", "xmin;ymin;width;height"),
+    "left and top": _SIDES.replace("x;y;w;h", "left;top;width;height"),
     "bars": _SIDES.replace(";", "|"),
     "tabs and spaces": _SPACES,
     "line ends of Windows": _SPACES.replace("\n", "\r\n"),

@@ -112,6 +112,28 @@ def test_subsets_are_splits():
     assert annotations.pictures[0].attributes == {"subset": "holiday"}
 
 
+def test_of_pictures_with_the_same_name_the_one_in_the_folder_of_the_subset_is_meant():
+    images = "".join(
+        f'<image name="a.jpg" subset="{subset}">{thing(label=label)}</image>'
+        for subset, label in (("Train", "dog"), ("Validation", "cat"))
+    )
+    names = ("images/Train/a.jpg", "images/Validation/a.jpg")
+    files = {"annotations.xml": f"<annotations>{images}</annotations>", **dict.fromkeys(names, "")}
+    found = cvat.read(files_of(files))
+    assert [(picture.path, picture.split) for picture in found.pictures] == [
+        ("images/Train/a.jpg", "train"),
+        ("images/Validation/a.jpg", "val"),
+    ]
+    assert [picture.annotations[0].label for picture in found.pictures] == ["dog", "cat"]
+    assert found.problems == ()
+
+
+def test_fractions_are_no_pixels():
+    shape = '<box label="dog" xtl="0.1" ytl="0.2" xbr="0.5" ybr="1.0"/>'
+    assert list(read(xml(shape)).unread) == ["images/a.jpg"]
+    assert not read(xml(shape, thing())).unread
+
+
 @pytest.mark.parametrize(
     ("shape", "fault", "left_out"),
     [

@@ -49,6 +49,13 @@ def test_exported_regions_are_read():
     assert annotations.problems == ()
 
 
+def test_fractions_are_no_pixels():
+    found = read(exported(region(rect(0.1, 0.2, 0.5, 0.8), **{"class": "dog"})))
+    ((path, problem),) = found.unread.items()
+    assert path == found.pictures[0].path
+    assert problem.place == found.pictures[0].annotations[0].place
+
+
 def test_projects_name_the_classes_in_order():
     listed = {"type": "dropdown", "options": {"cat": "", "dog": ""}}
     annotations = read(

@@ -356,6 +356,25 @@ def test_what_cannot_be_read_is_an_error_with_file_and_line(content, fault, plac
     assert place in error.value.where
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"<annotation><object>", bytes(200), b"<annotation>\n\xb9\xb7</annotation>"]
+)
+def test_a_file_that_cannot_be_read_leaves_out_its_picture_alone(content):
+    files = {"JPEGImages/a.jpg": "", "JPEGImages/b.jpg": "", "Annotations/a.xml": content}
+    found = voc.read(files_of({**files, "Annotations/b.xml": xml(thing(), head="")}))
+    assert [picture.path for picture in found.pictures] == ["JPEGImages/b.jpg"]
+    ((path, problem),) = found.unread.items()
+    assert path == "JPEGImages/a.jpg"
+    assert problem.place.startswith("Annotations/a.xml, line ")
+    assert found.problems == (problem,)
+
+
+def test_fractions_are_no_pixels():
+    boxes = xml(thing((0.1, 0.2, 0.5, 0.625)), thing((0, 0, 1, 1)))
+    found = voc.read(files_of({"a.jpg": "", "a.xml": boxes, "b.jpg": "", "b.xml": xml(thing())}))
+    assert list(found.unread) == ["a.jpg"]
+
+
 def test_other_xml_is_named():
     annotations = read({"a.xml": xml(thing()), "build.xml": "<!-- <annotation> --><project/>"})
     assert [problem.place for problem in annotations.problems] == ["build.xml, line 1"]

@@ -224,6 +224,8 @@ def _columns(first: tuple[str, ...]) -> tuple[str, ...] | None:
     for meaning, usual in _NAMES.items():
         if found := next((name for name in usual if name in names), None):
             columns[names.index(found)] = meaning
+    if {"x1", "y1"} <= set(columns) and not {"x2", "y2", "x", "y"} & set(columns):
+        columns = [{"x1": "x", "y1": "y"}.get(column, column) for column in columns]  # xmin,ymin,width,height
     if set("xy") <= set(columns) and not set(CORNERS) <= set(columns) and not set("wh") & set(columns):
         turned = {"width": "w", "height": "h"}  # beside x and y alone they are those of the box
         columns = [turned.get(column, column) for column in columns]

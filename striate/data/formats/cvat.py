@@ -29,7 +29,13 @@ from typing import Any
 from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet, Box, Problem, quoted
 from striate.data.label_files import LabelFiles
 from striate.data.label_flags import take_flags
-from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
+from striate.data.label_pictures import (
+    PictureFinder,
+    annotation_set,
+    fractions_for_pixels,
+    nothing_left,
+    split_of,
+)
 from striate.data.outlines import ROTATION, ellipse_box, outline_box, turned_corners
 from striate.data.split_names import split_name
 from striate.data.xml_reading import Element, number, parse_xml, root_tag
@@ -83,6 +89,7 @@ def read(files: LabelFiles) -> AnnotationSet:
         where = files.place(candidates[0]) if candidates else files.root
         what = "there are no pictures in CVAT files"
         raise nothing_left(what, where, problems, "export CVAT for images 1.1")
+    problems += fractions_for_pixels(pictures)
     return annotation_set(pictures, problems, classes, finder)
 
 
@@ -132,7 +139,7 @@ class _Reader:
     def picture(self, image: Element) -> AnnotatedPicture | None:
         """The labels of one picture; None if its name cannot be used."""
         shapes = [child for child in image.children if child.tag in _SHAPES + _OTHER_SHAPES]
-        picture, fault = self.finder.find(image.attributes.get("name", ""), self.path)
+        picture, fault = self._find(image)
         if picture is None:
             self._problem(image, f"{fault}; it is left out", left_out=len(shapes))
             return None
@@ -161,6 +168,15 @@ class _Reader:
             subset or split_of(picture, self.path),
             attributes,
         )
+
+    def _find(self, image: Element) -> tuple[str | None, str]:
+        """As ``PictureFinder.find``; of several with this name, the one in the folder of the subset."""
+        name, subset = (image.attributes.get(key, "") for key in ("name", "subset"))
+        if subset:
+            picture, fault = self.finder.find(f"{subset}/{name}", self.path)
+            if picture in self.finder and not fault:
+                return picture, ""
+        return self.finder.find(name, self.path)
 
     def leave_out(self, element: Element) -> None:
         """Say that an element beside the pictures is not read, nor what is in it."""

@@ -23,7 +23,13 @@ from striate.data.formats.via_documents import ViaDocument, ViaEntry, document_o
 from striate.data.json_reading import is_number, parse_json
 from striate.data.label_files import LabelFiles
 from striate.data.label_flags import FLAG_NAMES, take_flags
-from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
+from striate.data.label_pictures import (
+    PictureFinder,
+    annotation_set,
+    fractions_for_pixels,
+    nothing_left,
+    split_of,
+)
 from striate.data.outlines import ellipse_box, outline_box
 from striate.errors import InputError, one_line
 from striate.text_files import as_utf8
@@ -66,6 +72,7 @@ def read(files: LabelFiles) -> AnnotationSet:
     for document in documents:
         reader = _Reader(document.path, finder, name, problems)
         pictures += filter(None, map(reader.picture, document.entries))
+    problems += fractions_for_pixels(pictures)
     return annotation_set(pictures, problems, classes, finder)
 
 

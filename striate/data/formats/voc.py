@@ -11,7 +11,7 @@
   around it. ``robndbox``, as roLabelImg writes it (cx, cy, w, h, and the angle in radians, clockwise), is
   the turned box, and the upright box is around that. Both are in pixels from the edge of the picture.
 - Without lists (see ``voc_lists``), folders named as splits give the splits.
-- A picture of which an object cannot be read is left out, with file and line.
+- A picture of which an object, or the file, cannot be read is left out, with file and line.
 - What else the file says is kept as attributes: ``pose`` as "pose", ``source/database`` as
   "source.database", the second of several ``part`` as "part[1].name", ...
 """
@@ -26,10 +26,17 @@ from striate.data.annotations import AnnotatedPicture, Annotation, AnnotationSet
 from striate.data.formats.voc_lists import SplitLists
 from striate.data.label_files import LabelFiles
 from striate.data.label_flags import take_flags
-from striate.data.label_pictures import PictureFinder, annotation_set, doubtful, nothing_left, split_of
+from striate.data.label_pictures import (
+    PictureFinder,
+    annotation_set,
+    doubtful,
+    fractions_for_pixels,
+    nothing_left,
+    split_of,
+)
 from striate.data.outlines import ROTATION, Outline, outline_box, turned_corners
 from striate.data.xml_reading import Element, number, parse_xml, root_tag
-from striate.errors import one_line
+from striate.errors import InputError, one_line
 from striate.text_files import composed
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -48,16 +55,19 @@ def read(files: LabelFiles) -> AnnotationSet:
     """Read all labels.
 
     Raises:
-        InputError: there are none, or a file is no XML.
+        InputError: there are none, or none that can be read.
     """
     reader = _Reader(files)
     paths = files.ending(".xml")
     pictures = [picture for path in paths if (picture := reader.picture(path))]
+    if not pictures and len(reader.errors) == len(paths) == 1:
+        raise reader.errors[0]
     if not pictures:
         where = files.place(paths[0]) if paths else files.root
         mend = "give a folder with .xml label files"
         raise nothing_left("there are no Pascal VOC files", where, reader.problems, mend)
     reader.lists.compare(reader.problems)
+    reader.problems += fractions_for_pixels(pictures, first_pixel=1)
     return annotation_set(pictures, reader.problems, finder=reader.finder)
 
 
@@ -69,10 +79,19 @@ class _Reader:
         self.finder = PictureFinder(files)
         self.lists = SplitLists(files)
         self.problems: list[Problem] = []
+        self.errors: list[InputError] = []
 
     def picture(self, path: str) -> AnnotatedPicture | None:
-        """The labels of one file; None if it holds something else."""
-        root = parse_xml(self.files.read(path), self.files.place(path))
+        """The labels of one file; None if it holds something else, or cannot be read."""
+        try:
+            root = parse_xml(self.files.read(path), self.files.place(path))
+        except InputError as error:
+            self.errors.append(error)
+            place = error.where.removeprefix(self.files.place(""))
+            for picture in self.finder.with_stem(PurePosixPath(path).stem, path) or [""]:
+                what = f"{error.what}; its picture is left out"
+                self.problems.append(Problem(place, what, picture=picture))
+            return None
         if root.tag != "annotation":
             self._problem(path, root, f"the file is no Pascal VOC label: its root is {quoted(root.tag)}")
             return None
