@@ -121,6 +121,47 @@ def test_the_folder_tells_all_of_it(run):
     assert everything["num_samples"] == 36
 
 
+def test_every_class_is_measured_in_json_and_in_a_table(run, run_cli):
+    result = json.loads(run_cli("evaluate", run.path, "--json").out)
+    assert result["metrics"] == pytest.approx(run.results["test"])
+    assert list(result["classes"]) == list(run.classes)
+    objects = striate.load_data("scenes").splits["test"].objects
+    for label, (name, scores) in enumerate(result["classes"].items()):
+        assert list(scores) == ["ap", "ap_50", "objects", "detections"]
+        assert scores["objects"] == int((objects.labels == label).sum()), name
+        assert (scores["ap"] is None) == (scores["objects"] == 0)
+    for metric, key in (("map", "ap"), ("map_50", "ap_50")):
+        known = [scores[key] for scores in result["classes"].values() if scores[key] is not None]
+        assert sum(known) / len(known) == pytest.approx(result["metrics"][metric])
+    lines = [line.split() for line in run_cli("evaluate", run.path).out.splitlines()]
+    head = lines.index(["class", "AP", "AP@0.5", "objects", "found"])
+    table = {line[0]: line[1:] for line in lines[head:]}
+    for name, scores in result["classes"].items():
+        if scores["objects"]:
+            numbers = [f"{scores['ap']:.4f}", f"{scores['ap_50']:.4f}"]
+            assert table[name] == [*numbers, f"{scores['objects']:,}", f"{scores['detections']:,}"]
+
+
+def test_overlaps_and_numbers_of_boxes_of_ones_own_are_measured(run, run_cli):
+    flags = ("--iou", "0.75", "--iou", "0.5", "--max-detections", "300", "--json")
+    own, usual = json.loads(run_cli("evaluate", run.path, *flags).out), run.evaluate(max_detections=300)
+    metrics = own["metrics"]
+    assert metrics["map"] == pytest.approx((metrics["map_50"] + metrics["map_75"]) / 2)
+    assert metrics["map_50"] == pytest.approx(usual["metrics"]["map_50"])
+    assert "ar_300" in metrics
+    assert "ar_100" not in metrics
+    kept = [sum(c["detections"] for c in result["classes"].values()) for result in (run.evaluate(), own)]
+    assert kept[0] == 6 * 100 < kept[1] <= 6 * 300  # the detector keeps as many of a picture as are to count
+    assert run.evaluate()["metrics"] == pytest.approx(run.results["test"])  # and only then
+
+
+@pytest.mark.parametrize("flags", [("--iou", "0"), ("--iou", "1.5"), ("--iou", "nan")])
+def test_an_overlap_that_is_none_is_told(run, run_cli, flags):
+    outcome = run_cli("evaluate", run.path, *flags)
+    assert outcome.code == 2
+    assert "--iou" in outcome.err
+
+
 def test_predictions_are_boxes_in_pixels_of_the_picture(run, tmp_path):
     picture = striate.load_data("scenes").splits["test"][0][0]
     save_image(picture, tmp_path / "scene.png")

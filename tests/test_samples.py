@@ -1,12 +1,15 @@
 """Ragged boxes: a list of pictures as a flat list of objects."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.ops.frames import boxes_in_picture, objects_in_input, part_of
-from striate.samples import Detections, Frame, Objects
+from striate.ops.frames import boxes_in_picture, cut_objects, objects_in_input, part_of
+from striate.samples import Detections, Frame, Localization, Objects
 
 
 def some_objects(counts: list[int], seed: int = 0) -> Objects:
@@ -126,3 +129,93 @@ def test_detections_surer_than_a_score():
     sure = found.surer_than(0.5)
     assert sure.labels.tolist() == [1, 0]
     assert torch.equal(sure.boxes_xyxy, found.boxes_xyxy[:2])
+
+
+BOXES = torch.tensor([[0.0, 0.0, 4.0, 4.0], [1.0, 1.0, 3.0, 2.0]])
+TWO = torch.tensor([0, 1])
+NO = TWO > 5
+OBJECTS = {"boxes_xyxy": BOXES, "labels": TWO, "counts": TWO + 1 - TWO, "crowd": NO, "difficult": NO}
+DETECTIONS = {"boxes_xyxy": BOXES, "scores": torch.tensor([0.9, 0.5]), "labels": TWO}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("boxes_xyxy", BOXES[:, :3]),
+        ("boxes_xyxy", BOXES[0]),
+        ("boxes_xyxy", BOXES.tolist()),
+        ("labels", TWO[:1]),
+        ("labels", TWO.float()),
+        ("labels", TWO[:, None]),
+        ("counts", TWO),  # one object in all
+        ("counts", TWO * 4),
+        ("counts", torch.tensor([1.0, 1.0])),
+        ("crowd", NO[:1]),
+        ("crowd", TWO),
+        ("difficult", NO.float()),
+        ("areas", torch.ones(3)),
+        ("areas", [1.0, 2.0]),
+    ],
+)
+def test_columns_of_objects_that_do_not_belong_together_are_refused(name, value):
+    with pytest.raises(ValueError, match=rf"\b{name}\b"):
+        Objects(**{**OBJECTS, name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("boxes_xyxy", BOXES[:1]),
+        ("boxes_xyxy", BOXES * math.nan),
+        ("boxes_xyxy", BOXES / 0),
+        ("scores", torch.ones(3)),
+        ("scores", torch.tensor([0.5, math.nan])),
+        ("scores", torch.tensor(0.5)),
+        ("labels", TWO[:1]),
+        ("labels", TWO.float()),
+    ],
+)
+def test_columns_of_detections_that_do_not_belong_together_are_refused(name, value):
+    with pytest.raises(ValueError, match=r"boxes_xyxy|scores|labels"):
+        Detections(**{**DETECTIONS, name: value})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (BOXES.T, TWO),
+        (BOXES * math.inf, TWO),
+        (BOXES, TWO - 1),
+        (BOXES, TWO, torch.tensor([3, -1])),
+        (BOXES, TWO, torch.tensor([1])),
+        (BOXES, [0, 1]),
+    ],
+)
+def test_objects_of_what_is_none_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"boxes_xyxy|labels|counts"):
+        Objects.of(*arguments)
+
+
+def test_a_localization_has_one_box_and_a_frame_a_scale():
+    with pytest.raises(ValueError, match="box_xyxy"):
+        Localization(torch.ones(3), BOXES)
+    for scale in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="scale_x"):
+            Frame(4, 4, scale_x=scale)
+
+
+def test_areas_go_with_their_objects_and_not_to_other_places():
+    objects = some_objects([2, 0, 3])
+    assert objects.areas is None
+    areas = torch.arange(5).double() * 10
+    known = replace(objects, areas=areas)
+    assert known[torch.tensor([2, 0])].areas.tolist() == [20, 30, 40, 0, 10]
+    assert known.where(known.labels % 2 == 1).areas.tolist() == [10, 30]
+    assert known.to("cpu").areas.tolist() == areas.tolist()
+    joined = Objects.join([known[:1], objects[2:], known[2:]]).areas
+    assert joined[:2].tolist() == [0, 10]
+    assert joined[2:5].isnan().all()
+    assert joined[5:].tolist() == [20, 30, 40]
+    assert Objects.join([objects, objects]).areas is None
+    assert known.moved(known.boxes_xyxy * 2).areas is None
+    assert cut_objects(known, torch.tensor([[0.0, 0.0, 9.0, 9.0]])).areas is None

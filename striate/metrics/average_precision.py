@@ -12,7 +12,7 @@ import torch
 from striate.errors import InputError
 from striate.metrics.conventions import Convention, explain
 from striate.metrics.detection_errors import DetectionErrors, break_down
-from striate.metrics.matching import Sought, box_areas, sort_found
+from striate.metrics.matching import Floats, Sought, box_areas, sort_found
 from striate.metrics.metric import Metric
 from striate.metrics.precision_recall import (
     Curve,
@@ -180,8 +180,8 @@ class AveragePrecision(Metric):
         precisions = average_precisions(evidence, evidence.coco, hundred_and_one_points)
         values = {
             "map": precisions,
-            "map_50": average_precisions(evidence, evidence.half, hundred_and_one_points),
-            "map_75": average_precisions(evidence, evidence.at(0.75), hundred_and_one_points),
+            "map_50": _at(evidence, precisions, 0.5),
+            "map_75": _at(evidence, precisions, 0.75),
             **{f"map_{100 * own:.4g}": precisions[row : row + 1] for row, own in enumerate(self._own)},
             **{f"ar_{limit}": recalls(evidence, evidence.coco, limit) for limit in limits_of(evidence)},
         }
@@ -198,7 +198,7 @@ class AveragePrecision(Metric):
         """Objects, detections, average precision and best F1 of every class, by class id."""
         evidence = self.evidence()
         precisions = average_precisions(evidence, evidence.coco, hundred_and_one_points)
-        at_half = average_precisions(evidence, evidence.half, hundred_and_one_points)
+        at_half = _at(evidence, precisions, 0.5)
         detections = np.bincount(evidence.found.labels, minlength=len(self.classes)).tolist()
         rows = []
         for label, points in enumerate(self.curves()):
@@ -227,6 +227,14 @@ class AveragePrecision(Metric):
     def explain(self) -> list[Convention]:
         """Why the numbers of ``compute`` differ, one convention at a time."""
         return explain(self.evidence())
+
+
+def _at(evidence: Evidence, precisions: Floats, threshold: float) -> Floats:
+    """The row (1, K) of ``precisions`` (T, K) for a threshold; else it is computed."""
+    row = np.flatnonzero(evidence.thresholds == threshold)
+    if row.size:
+        return precisions[row]
+    return average_precisions(evidence, evidence.at(threshold), hundred_and_one_points)
 
 
 def _sought(objects: Objects, first: int) -> Sought:

@@ -52,8 +52,10 @@ class LocalizationMetric(Metric):
         boxes = stacked([prediction.box_xyxy for prediction in predictions], (4,), "boxes")
         labels = checked_ids(targets.labels, self.num_classes).to(probs.device)
         check_probabilities(probs, sum_to_one=True)
-        if not boxes.isfinite().all() or not targets.boxes_xyxy.isfinite().all():
-            raise ValueError("the side of a box is not a number")
+        if not boxes.isfinite().all():
+            raise ValueError("predictions: the side of a box is not a number")
+        if not targets.boxes_xyxy.isfinite().all():
+            raise ValueError("targets: the side of a box is not a number")
         right = (probs.max(dim=1).indices == labels).cpu().numpy()
         found, true = boxes.double().cpu().numpy(), targets.boxes_xyxy.double().cpu().numpy()
         shared = intersections(found, true)

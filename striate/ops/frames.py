@@ -58,7 +58,7 @@ def cut_objects(objects: Objects, windows_xyxy: Tensor, least: float = LEAST_VIS
     seen = (corner <= end) & (boxes[:, :2] < windows[:, 2:]) & (boxes[:, 2:] > windows[:, :2])
     whole_area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
     hardly = (end - corner).prod(dim=1) < least * whole_area
-    cut = replace(objects, boxes_xyxy=torch.cat([corner, end], dim=1), crowd=objects.crowd | hardly)
+    cut = replace(objects.moved(torch.cat([corner, end], dim=1)), crowd=objects.crowd | hardly)
     return cut.where(seen.all(dim=1))
 
 

@@ -88,3 +88,10 @@ def test_other_data_with_a_picture_that_cannot_be_read_are_an_error(run_cli, dig
         outcome = run_cli("evaluate", digits_run.path, tmp_path / "data")
         assert outcome.code == 2
         assert "3/bad.png" in outcome.err
+
+
+@pytest.mark.parametrize("flags", [("--iou", "0.5"), ("--max-detections", "10")])
+def test_what_is_for_boxes_is_an_error_where_there_are_none(run_cli, digits_run, flags):
+    outcome = run_cli("evaluate", digits_run.path, *flags)
+    assert outcome.code == 2
+    assert flags[0] in outcome.err

@@ -1,5 +1,6 @@
 """Pictures with boxes as data sets: every format keeps the contract, and the same labels come out of each."""
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -177,3 +178,27 @@ def test_a_picture_counts_for_its_largest_object():
     boxes = torch.tensor([[0.0, 0, 2, 2], [0, 0, 3, 2], [5, 5, 6, 6]])
     objects = Objects.of(boxes, torch.tensor([4, 1, 2]), torch.tensor([2, 0, 1]))
     assert dominant_labels(objects, 7).tolist() == [1, 7, 2]
+
+
+def test_areas_are_those_that_a_coco_file_says(tmp_path):
+    categories = [{"id": 1, "name": "dog"}]
+    sizes = {"width": 40, "height": 30}
+    images = [{"id": n, "file_name": f"{n}.png"} | sizes for n in (1, 2)]
+    said = [12.5, 0, None, "4", -3, True, float(2**26)]
+    one = {"category_id": 1, "iscrowd": 0}
+    boxes = [one | {"id": n, "image_id": 1 + n % 2, "bbox": [n, 0, 4, 4]} for n in range(len(said))]
+    for box, area in zip(boxes, said, strict=True):
+        box |= {} if area is None else {"area": area}
+    for n in (1, 2):
+        (tmp_path / f"{n}.png").write_bytes(encode(smooth_pixels(30, 40), "PNG"))
+    text = {"images": images, "categories": categories, "annotations": boxes}
+    (tmp_path / "annotations.json").write_text(json.dumps(text))
+    (split,) = load_data(tmp_path).splits.values()
+    corners, areas = split.objects.boxes_xyxy[:, 0].tolist(), split.objects.areas
+    found = {n: area for n, area in zip(corners, areas.tolist(), strict=True) if area == area}  # not NaN
+    assert found == {0: 12.5, 1: 0, 6: 2**26}
+    for box in boxes:
+        box.pop("area", None)
+    (tmp_path / "annotations.json").write_text(json.dumps(text))
+    (without,) = load_data(tmp_path).splits.values()
+    assert without.objects.areas is None

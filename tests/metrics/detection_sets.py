@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -98,6 +98,13 @@ def measured(pictures: list[Picture], classes: int = 4) -> AveragePrecision:
     return metric
 
 
+def with_areas(objects: Objects, seed: int) -> Objects:
+    """The same with areas unlike those of the boxes, some at a border between sizes, and some not said."""
+    generator = np.random.default_rng(seed)
+    areas = generator.choice([np.nan, 0.0, 500.25, 32.0**2, 4000.5, 96.0**2, 20000.0], len(objects.labels))
+    return replace(objects, areas=torch.tensor(areas, dtype=torch.float64))
+
+
 def pycocotools_numbers(pictures: list[Picture], classes: int = 4) -> dict[str, float]:
     """The twelve numbers of pycocotools on the same float32 values, without those that are -1."""
     evaluation = coco_evaluation(*as_batch(pictures), classes)
@@ -124,6 +131,9 @@ def coco_evaluation(predictions, objects, classes):  # type: ignore[no-untyped-d
         annotation(number, *row, iscrowd=int(crowd))
         for number, (row, crowd) in enumerate(zip(rows, objects.crowd.tolist(), strict=True))
     ]
+    if objects.areas is not None:
+        for one, area in zip(truth, objects.areas.tolist(), strict=True):
+            one["area"] = one["area"] if np.isnan(area) else area
     found = []
     for picture, one in enumerate(predictions):
         columns = one.boxes_xyxy.tolist(), one.labels.tolist(), one.scores.tolist()

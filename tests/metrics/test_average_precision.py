@@ -1,5 +1,6 @@
 """COCO's numbers against pycocotools, PASCAL VOC's against their definitions, and hand-worked cases."""
 
+import contextlib
 import io
 import os
 import zipfile
@@ -12,7 +13,16 @@ import pytest
 import torch
 from contracts.metric_contract import MetricContract
 from defusedxml import ElementTree
-from detection_sets import Picture, as_batch, measured, pycocotools_numbers, random_set
+from detection_sets import (
+    NAMES,
+    Picture,
+    as_batch,
+    coco_evaluation,
+    measured,
+    pycocotools_numbers,
+    random_set,
+    with_areas,
+)
 
 from striate.errors import InputError
 from striate.metrics import AveragePrecision
@@ -108,6 +118,108 @@ def blood_cells() -> list[tuple[np.ndarray, np.ndarray]]:
             boxes = np.array(rows).reshape(-1, 4) - [1, 1, 0, 0]
             pictures.append((boxes, np.array(labels, int)))
     return pictures
+
+
+def accumulated(evaluation) -> dict[str, np.ndarray]:  # type: ignore[no-untyped-def]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation.eval
+
+
+def coco_mean(values: np.ndarray) -> float:
+    """As pycocotools takes it: without the classes that have no objects."""
+    return float(values[values > -1].mean()) if (values > -1).any() else -1.0
+
+
+def test_areas_that_the_labels_say_decide_what_is_small() -> None:
+    for seed in range(30):
+        predictions, objects = as_batch(random_set(seed))
+        objects = with_areas(objects, seed)
+        metric = AveragePrecision([f"class {label}" for label in range(4)])
+        metric.update(predictions, objects)
+        evaluation = coco_evaluation(predictions, objects, 4)
+        accumulated(evaluation)
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.summarize()
+        expected = {n: v for n, v in zip(NAMES, evaluation.stats.tolist(), strict=True) if v >= 0}
+        results = metric.compute()
+        assert {name: results[name] for name in expected} == pytest.approx(expected, abs=1e-9), seed
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "limit"),
+    [((0.5, 0.75), 300), ((0.3,), 100), ((0.6, 0.25, 0.9), 7), ((1.0, 0.5), 10), ((), 120), ((), 1)],
+)
+def test_own_thresholds_and_limits_are_those_of_pycocotools(
+    thresholds: tuple[float, ...], limit: int
+) -> None:
+    for seed in range(0, 16, 2):
+        predictions, objects = as_batch(random_set(seed))
+        metric = AveragePrecision([f"class {label}" for label in range(4)], thresholds, limit)
+        metric.update(predictions, objects)
+        evaluation = coco_evaluation(predictions, objects, 4)
+        if thresholds:
+            evaluation.params.iouThrs = np.array(sorted(thresholds))
+        limits = sorted({1, 10, limit})
+        limits = limits[: limits.index(limit) + 1]
+        evaluation.params.maxDets = limits
+        found = accumulated(evaluation)
+        precision, recall = found["precision"], found["recall"]  # (T, R, K, areas, limits), (T, K, ...)
+        results = metric.compute()
+        expected = {"map": coco_mean(precision[:, :, :, 0, -1])}
+        expected |= {f"ar_{own}": coco_mean(recall[:, :, 0, i]) for i, own in enumerate(limits)}
+        for i, area in enumerate(("small", "medium", "large"), start=1):
+            expected[f"map_{area}"] = coco_mean(precision[:, :, :, i, -1])
+            expected[f"ar_{area}"] = coco_mean(recall[:, :, i, -1])
+        for i, own in enumerate(sorted(thresholds)):
+            expected[f"map_{100 * own:.0f}"] = coco_mean(precision[i, :, :, 0, -1])
+        expected = {name: value for name, value in expected.items() if value >= 0}
+        assert {name: results[name] for name in expected} == pytest.approx(expected, abs=1e-9), seed
+        assert not {name for name in results if name.startswith("ar_")} - expected.keys()
+
+
+def test_what_is_told_at_half_an_overlap_stays_there_with_other_thresholds() -> None:
+    for seed in range(3):
+        batch = as_batch(random_set(seed))
+        usual, own = (AveragePrecision(list("abcd"), thresholds) for thresholds in ((), (0.3, 0.8)))
+        for metric in (usual, own):
+            metric.update(*batch)
+        expected, results = usual.compute(), own.compute()
+        for name in ("map_50", "map_75", "map_voc2007", "map_voc2010"):
+            assert results[name] == pytest.approx(expected[name], abs=1e-12)
+        assert own.curves() == usual.curves()
+        assert own.errors() == usual.errors()
+        for mine, theirs in zip(own.per_class(), usual.per_class(), strict=True):
+            assert mine.ap_50 == pytest.approx(theirs.ap_50, abs=1e-12)
+            assert mine._replace(ap=None, ap_50=None) == theirs._replace(ap=None, ap_50=None)
+        ends = {row.name: row for row in own.explain()}
+        assert ends["thresholds"].after == pytest.approx(results["map"], abs=1e-12)
+
+
+@pytest.mark.parametrize("threshold", [0, -0.1, 1.1, float("nan"), "0.5"])
+def test_thresholds_that_are_none_are_named(threshold: float) -> None:
+    with pytest.raises(ValueError, match="iou_thresholds"):
+        AveragePrecision(["a"], [0.5, threshold])
+
+
+@pytest.mark.parametrize("limit", [0, -1, 2.5, None])
+def test_a_limit_that_is_none_is_named(limit: int) -> None:
+    with pytest.raises(ValueError, match="max_detections"):
+        AveragePrecision(["a"], max_detections=limit)
+
+
+def test_a_picture_is_never_judged_by_the_boxes_of_another() -> None:
+    box, one = torch.tensor([[0.0, 0.0, 4.0, 4.0]]), torch.ones(1)
+    targets = Objects.of(box.repeat(2, 1), torch.tensor([0, 0]), torch.tensor([1, 1]))
+    with pytest.raises(ValueError, match="boxes_xyxy"):
+        AveragePrecision(["a"]).update(
+            [Detections(box.repeat(2, 1), one, one.long() - 1), Detections(box, one, one.long() - 1)], targets
+        )
+    loose = Detections(box, one, one.long() - 1)
+    object.__setattr__(loose, "boxes_xyxy", box.repeat(2, 1))  # what a record of one's own may be
+    with pytest.raises(ValueError, match="boxes_xyxy"):
+        AveragePrecision(["a"]).update([loose, loose], targets)
 
 
 def test_any_number_of_detections_in_a_crowd_is_no_mistake_and_finds_nothing() -> None:

@@ -86,11 +86,20 @@ def test_what_cannot_be_is_refused() -> None:
     for wrong, named in [
         (logits, "probs"),
         (Localization(torch.ones(4) / 4, box), "probs"),
-        (Localization(torch.ones(3) / 3, torch.zeros(5)), "boxes"),
     ]:
         with pytest.raises(ValueError, match=named):
             LocalizationMetric(3).update([wrong], target)
+    with pytest.raises(ValueError, match="box_xyxy"):
+        Localization(torch.ones(3) / 3, torch.zeros(5))
     with pytest.raises(ValueError, match="class ids"):
         LocalizationMetric(3).update([prediction(0, 0, 0, 1, 1)], one_each((0, 0, 1, 1, 3)))
     with pytest.raises(ValueError, match="num_classes"):
         LocalizationMetric(0)
+
+
+def test_a_true_box_that_is_no_number_is_refused() -> None:
+    objects = one_each((0.0, 0, 4, 4, 1))
+    nowhere = objects.moved(objects.boxes_xyxy * float("nan"))
+    found = Localization(torch.tensor([0.1, 0.8, 0.1]), torch.tensor([0.0, 0.0, 4.0, 4.0]))
+    with pytest.raises(ValueError, match="targets"):
+        LocalizationMetric(3).update([found], nowhere)
