@@ -193,7 +193,7 @@ def _coordinates(polygon: Sequence[float]) -> Tensor:
 
 
 def _check_counts(counts: Sequence[int]) -> None:
-    if isinstance(counts, str) or not isinstance(counts, Iterable):
+    if not isinstance(counts, Iterable):
         raise ValueError(f"counts must be whole numbers, not {counts!r}")
     if not all(type(count) is int and count >= 0 for count in counts):  # quick: they may be thousands
         for count in counts:
