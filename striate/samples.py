@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import Any, TypeVar, overload
 
 import torch
@@ -35,6 +36,11 @@ class Frame:
     left: int = 0
 
     def __post_init__(self) -> None:
+        numbers = (getattr(self, name) for name in self.__dataclass_fields__)
+        if not all(isinstance(number, Real) and math.isfinite(number) for number in numbers):
+            raise ValueError(f"a frame must be of finite numbers, not {self}")
+        if min(self.height, self.width) < 0:
+            raise ValueError(f"height and width must be 0 at least, not {self.height} and {self.width}")
         if not (0 < self.scale_x < math.inf and 0 < self.scale_y < math.inf):
             raise ValueError(f"scale_y and scale_x must be above 0, not {self.scale_y} and {self.scale_x}")
 
@@ -98,6 +104,8 @@ class Objects:
         if self.areas is not None:
             _check("areas", self.areas, (number,), _FLOATS)
         _check("counts", self.counts, (len(self.counts),), _INT64)
+        if _has_values(self.counts) and len(self.counts) and int(self.counts.min()) < 0:
+            raise ValueError(f"counts must not be below 0, as {int(self.counts.min())} is")
         if _has_values(self.counts) and int(self.counts.sum()) != number:
             raise ValueError(f"counts sum to {int(self.counts.sum())}, but boxes_xyxy are {number}")
 
@@ -117,9 +125,8 @@ class Objects:
         no = torch.zeros(len(boxes_xyxy), dtype=torch.bool, device=boxes_xyxy.device)
         if counts is None:
             counts = torch.tensor([len(boxes_xyxy)], device=boxes_xyxy.device)
-        for name, whole in (("labels", labels), ("counts", counts)):
-            if _has_values(whole) and whole.numel() and int(whole.min()) < 0:
-                raise ValueError(f"{name} must not be below 0, as {int(whole.min())} is")
+        if _has_values(labels) and labels.numel() and int(labels.min()) < 0:
+            raise ValueError(f"labels must not be below 0, as {int(labels.min())} is")
         return Objects(boxes_xyxy, labels, counts, no, no)
 
     @staticmethod
@@ -156,7 +163,12 @@ class Objects:
         return self._rows(rows, counts)
 
     def where(self, keep: Tensor) -> "Objects":
-        """The objects where ``keep``, bool (T,), is true; all pictures stay."""
+        """The objects where ``keep``, bool (T,), is true; all pictures stay.
+
+        Raises:
+            ValueError: another shape or type.
+        """
+        _check("keep", keep, (len(self.labels),), _BOOL)
         counts = torch.zeros_like(self.counts).index_add_(0, self.pictures, keep.long())
         return self._rows(keep, counts)
 

@@ -219,3 +219,18 @@ def test_areas_go_with_their_objects_and_not_to_other_places():
     assert Objects.join([objects, objects]).areas is None
     assert known.moved(known.boxes_xyxy * 2).areas is None
     assert cut_objects(known, torch.tensor([[0.0, 0.0, 9.0, 9.0]])).areas is None
+
+
+def test_counts_below_zero_that_sum_right_and_choices_of_another_length_are_refused() -> None:
+    boxes, labels, no = torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.bool)
+    with pytest.raises(ValueError, match="counts"):
+        Objects(boxes, labels, torch.tensor([3, -1]), no, no)
+    for keep in (torch.tensor([True]), torch.tensor([1, 0])):
+        with pytest.raises(ValueError, match="keep"):
+            Objects.of(boxes, labels).where(keep)
+
+
+@pytest.mark.parametrize("wrong", [{"height": -1}, {"offset_x": math.nan}, {"scale_x": "2"}, {"top": None}])
+def test_a_frame_is_of_finite_numbers(wrong) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="must be"):
+        Frame(**{"height": 4, "width": 5, **wrong})

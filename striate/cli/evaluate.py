@@ -24,9 +24,7 @@ def evaluate(
     ] = None,
     iou: Annotated[
         list[float] | None,
-        typer.Option(
-            help="Average precision at this overlap instead of 0.50 to 0.95; several times for the mean."
-        ),
+        typer.Option(help="Average precision at this overlap, not 0.50 to 0.95; several times for the mean."),
     ] = None,
     max_detections: Annotated[
         int | None,

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from striate.ops.arguments import check_number
 from striate.ops.padding import check_counts
 
 
@@ -15,8 +16,7 @@ def dense_head(in_features: int, units: int, num_classes: int, dropout: float) -
         ValueError: a number below 1, or ``dropout`` is no share in 0..1.
     """
     check_counts(in_features=in_features, units=units, num_classes=num_classes)
-    if not 0 <= dropout <= 1:
-        raise ValueError(f"dropout must be a share, in 0..1, not {dropout!r}")
+    check_number("dropout", dropout, 0, 1)
     return nn.Sequential(
         nn.Linear(in_features, units),
         nn.ReLU(inplace=True),

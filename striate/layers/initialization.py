@@ -164,6 +164,12 @@ def initialize(module: nn.Module, weight_init: Callable[[Tensor], object]) -> No
                     layer.bias.zero_()
 
 
+def is_drawn(layer: nn.Module) -> bool:
+    """Whether it is one of the layers whose weights ``initialize`` draws."""
+    kinds = nn.Linear | _Convolution | _TransposedConvolution | PartiallyConnectedConv2d
+    return isinstance(layer, kinds)
+
+
 _Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 _TransposedConvolution = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.layers.box_head import exactly
+from striate.ops.arguments import check_above_zero, check_number
 from striate.ops.padding import is_whole
 
 
@@ -41,12 +42,9 @@ class LocalResponseNorm(nn.Module):
         super().__init__()
         if not is_whole(depth_radius) or depth_radius < 0:
             raise ValueError(f"depth_radius must be whole and at least 0, not {depth_radius!r}")
-        if not 0 <= alpha < math.inf:
-            raise ValueError(f"alpha must be at least 0 and finite, not {alpha!r}")
-        if not math.isfinite(beta):
-            raise ValueError(f"beta must be finite, not {beta!r}")
-        if not 0 < k < math.inf:
-            raise ValueError(f"k must be above 0 and finite, not {k!r}")
+        check_number("alpha", alpha, 0)
+        check_number("beta", beta)
+        check_above_zero("k", k)
         self.depth_radius = depth_radius
         self.alpha = alpha
         self.beta = beta
@@ -76,8 +74,7 @@ def set_batch_norm_eps(module: nn.Module, eps: float) -> None:
     Raises:
         ValueError: ``eps`` is not above 0 and finite.
     """
-    if not 0 < eps < math.inf:
-        raise ValueError(f"eps must be above 0 and finite, not {eps!r}")
+    check_above_zero("eps", eps)
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.eps = eps

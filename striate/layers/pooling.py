@@ -178,6 +178,8 @@ def channels_by_place(x: Tensor, pool_size: int) -> tuple[Tensor, ...]:
     Reducing these views is several times faster than reducing an axis of the group's length, and keeps
     channels_last.
     """
+    if x.ndim < 2:
+        raise ValueError(f"x must be (N, C, *axes), not {tuple(x.shape)}")
     channels = x.shape[1]
     if channels % pool_size:
         raise InputError(
@@ -207,9 +209,11 @@ def global_max_pool(x: Tensor) -> Tensor:
 
 
 def axes_of_maps(x: Tensor) -> tuple[int, ...]:
-    """The axes of x (N, C, *axes) after channels."""
+    """The axes of x (N, C, *axes) after channels; ValueError where one is empty, or there is none."""
     if x.ndim < 3:
         raise ValueError(f"x must be (N, C) and axes of its maps more, not {tuple(x.shape)}")
+    if 0 in x.shape[2:]:
+        raise ValueError(f"x must have maps of a size, not {tuple(x.shape)}")
     return tuple(range(2, x.ndim))
 
 

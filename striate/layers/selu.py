@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from striate.layers.initialization import initialize, lecun_normal_
+from striate.layers.initialization import initialize, is_drawn, lecun_normal_
+from striate.ops.arguments import check_number
 
 
 class SELU(nn.SELU):
@@ -30,10 +31,9 @@ class SelfNormalizing(nn.Module):
 
     def __init__(self, layer: nn.Module, dropout: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"dropout must be a share, in 0..1, not {dropout!r}")
-        if not list(layer.parameters()):
-            raise ValueError(f"layer has no weights: {type(layer).__name__}")
+        check_number("dropout", dropout, 0, 1)
+        if not isinstance(layer, nn.Module) or not any(map(is_drawn, layer.modules())):
+            raise ValueError(f"layer has no weights to draw: {type(layer).__name__}")
         initialize(layer, lecun_normal_)
         self.layer = layer
         self.activation = SELU()

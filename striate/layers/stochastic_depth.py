@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from striate.ops.arguments import check_number, check_word
+
 
 class StochasticDepth(nn.Module):
     """Drop a residual branch in training: (N, ...) -> (N, ...), to stand at its end, before the sum.
@@ -24,16 +26,16 @@ class StochasticDepth(nn.Module):
 
     def __init__(self, p: float, mode: Literal["row", "batch"] = "row") -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"p must be a probability, in 0..1, not {p!r}")
-        if mode not in ("row", "batch"):
-            raise ValueError(f'mode is "row" or "batch", not {mode!r}')
+        check_number("p", p, 0, 1)
+        check_word("mode", mode, ("row", "batch"))
         self.p = p
         self.mode = mode
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
+        if not x.ndim:
+            raise ValueError("x must be (N, ...), not a single number")
         count = x.shape[0] if self.mode == "row" else 1
         kept = torch.empty(count, *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device).bernoulli_(1 - self.p)
         return x * (kept / (1 - self.p) if self.p < 1 else kept)

@@ -68,12 +68,14 @@ class AveragePrecision(Metric):
         max_detections: how many detections of a picture and class count, the surest.
 
     Raises:
-        ValueError: thresholds or a number that are none.
+        ValueError: classes, thresholds or a number that are none.
     """
 
     def __init__(
         self, classes: Sequence[str], iou_thresholds: Sequence[float] = (), max_detections: int = LIMIT
     ) -> None:
+        if not isinstance(classes, Sequence) or not len(classes):
+            raise ValueError(f"classes must be names, of one class at least, not {classes!r}")
         self.classes = tuple(classes)
         self.measure_at(iou_thresholds, max_detections)
 
@@ -83,6 +85,8 @@ class AveragePrecision(Metric):
 
     def measure_at(self, iou_thresholds: Sequence[float] = (), max_detections: int = LIMIT) -> None:
         """Forget everything taken in and measure otherwise; the arguments are those of the class."""
+        if not isinstance(iou_thresholds, Sequence | np.ndarray):
+            raise ValueError(f"iou_thresholds must be a sequence of numbers, not {iou_thresholds!r}")
         for threshold in iou_thresholds:
             check_number("iou_thresholds", threshold, 0, 1)
             check_above_zero("iou_thresholds", threshold)
@@ -105,6 +109,8 @@ class AveragePrecision(Metric):
             ValueError: another number of pictures, boxes, scores or labels, a class id outside 0..K-1, or a
                 detection or an object that is not a number.
         """
+        if not isinstance(targets, Objects):
+            raise ValueError(f"targets must be Objects, not {type(targets).__name__}")
         if len(predictions) != len(targets):
             raise ValueError(f"expected {len(targets)} predictions, got {len(predictions)}")
         if not len(predictions):
@@ -114,8 +120,8 @@ class AveragePrecision(Metric):
                 boxes_xyxy=prediction.boxes_xyxy, scores=prediction.scores, labels=prediction.labels
             )
         counts = np.array([len(prediction) for prediction in predictions])
-        boxes = torch.cat([prediction.boxes_xyxy for prediction in predictions]).double().cpu().numpy()
-        scores = torch.cat([prediction.scores for prediction in predictions]).double().cpu().numpy()
+        boxes = torch.cat([p.boxes_xyxy for p in predictions]).detach().double().cpu().numpy()
+        scores = torch.cat([p.scores for p in predictions]).detach().double().cpu().numpy()
         labels = torch.cat([prediction.labels for prediction in predictions]).long().cpu().numpy()
         if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
             raise ValueError("predictions: a box or score is not a number")

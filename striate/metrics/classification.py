@@ -11,6 +11,7 @@ from torch import Tensor
 
 from striate.metrics.inputs import check_probabilities, checked_ids, stacked
 from striate.metrics.metric import Metric
+from striate.ops.arguments import is_whole
 from striate.samples import Classification
 
 SMALLEST_PROB = float(torch.finfo(torch.float32).eps)  # where the logarithm stops, as in scikit-learn
@@ -43,8 +44,9 @@ class ClassificationMetric(Metric):
     """
 
     def __init__(self, num_classes: int, top_k: Sequence[int] = (1, 5), bins: int = 15) -> None:
-        if min(num_classes, bins, *top_k) < 1:
-            raise ValueError(f"expected numbers from 1 on: {num_classes=}, {top_k=}, {bins=}")
+        numbers = (num_classes, bins, *(top_k if isinstance(top_k, Sequence) else (top_k,)))
+        if not isinstance(top_k, Sequence) or not all(is_whole(number, 1) for number in numbers):
+            raise ValueError(f"expected whole numbers from 1 on: {num_classes=}, {top_k=}, {bins=}")
         self.num_classes = num_classes
         self.top_k = tuple(k for k in top_k if 1 < k < num_classes)
         self.bins = bins
@@ -86,6 +88,8 @@ class ClassificationMetric(Metric):
         self._take_in(probs, checked_ids(targets, self.num_classes))
 
     def _check_shapes(self, probs: Tensor, targets: Tensor) -> None:
+        if not isinstance(probs, Tensor) or not isinstance(targets, Tensor):
+            raise ValueError("probs and targets must be tensors")
         if probs.ndim != 2 or probs.shape[1] != self.num_classes or targets.shape != probs.shape[:1]:
             expected = f"probs (N, {self.num_classes}) and targets (N,)"
             raise ValueError(f"expected {expected}, got {tuple(probs.shape)} and {tuple(targets.shape)}")

@@ -18,8 +18,9 @@ def stacked(rows: Sequence[Tensor], shape: tuple[int, ...], name: str) -> Tensor
         ValueError: a row has another shape; it is called by its ``name``.
     """
     for row in rows:
-        if tuple(row.shape) != shape:
-            raise ValueError(f"expected {name} of shape {shape}, got {tuple(row.shape)}")
+        if not isinstance(row, Tensor) or tuple(row.shape) != shape:
+            found = tuple(row.shape) if isinstance(row, Tensor) else type(row).__name__
+            raise ValueError(f"expected {name} of shape {shape}, got {found}")
     return torch.stack(list(rows)) if rows else torch.zeros(0, *shape)
 
 
@@ -29,13 +30,15 @@ def checked_ids(targets: Tensor, num_classes: int) -> Tensor:
     Raises:
         ValueError: they are no whole numbers, have other axes, or lie outside 0..K-1.
     """
-    if targets.ndim != 1:
-        raise ValueError(f"expected targets (N,), got {tuple(targets.shape)}")
+    if not isinstance(targets, Tensor) or targets.ndim != 1:
+        found = tuple(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
+        raise ValueError(f"expected targets (N,), got {found}")
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
         raise ValueError(f"targets must be class ids, whole numbers, not {targets.dtype}")
-    if len(targets) and (targets.min() < 0 or targets.max() >= num_classes):
+    ids = targets.long()  # first: to uint8, 300 classes are 44
+    if len(ids) and (ids.min() < 0 or ids.max() >= num_classes):
         raise ValueError(f"class ids must lie in 0..{num_classes - 1}")
-    return targets.long()
+    return ids
 
 
 def check_probabilities(probs: Tensor, sum_to_one: bool) -> None:

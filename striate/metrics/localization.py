@@ -10,6 +10,7 @@ import numpy as np
 from striate.metrics.inputs import check_probabilities, checked_ids, stacked
 from striate.metrics.matching import box_areas, intersections, parts
 from striate.metrics.metric import Metric
+from striate.ops.arguments import check_whole
 from striate.samples import Localization, Objects
 
 LOCALIZED = 0.5  # the IoU from which on ILSVRC holds an object localized
@@ -26,8 +27,7 @@ class LocalizationMetric(Metric):
     """
 
     def __init__(self, num_classes: int) -> None:
-        if num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1, not {num_classes}")
+        check_whole("num_classes", num_classes, 1)
         self.num_classes = num_classes
         self.reset()
 
@@ -57,7 +57,7 @@ class LocalizationMetric(Metric):
         if not targets.boxes_xyxy.isfinite().all():
             raise ValueError("targets: a box is not a number")
         right = (probs.max(dim=1).indices == labels).cpu().numpy()
-        found, true = boxes.double().cpu().numpy(), targets.boxes_xyxy.double().cpu().numpy()
+        found, true = boxes.detach().double().cpu().numpy(), targets.boxes_xyxy.double().cpu().numpy()
         shared = intersections(found, true)
         iou = parts(shared, box_areas(found) + box_areas(true) - shared)
         self._pictures += len(right)

@@ -252,7 +252,7 @@ def _real(name: str, boxes: Tensor) -> Tensor:
 
 
 def _check_weights(weights: Weights) -> None:
-    if len(weights) != 4:
+    if not isinstance(weights, tuple | list) or len(weights) != 4:
         raise ValueError(f"weights must be four, of centre x, centre y, width and height, not {weights!r}")
     for weight in weights:
         check_above_zero("weights", weight)
@@ -269,9 +269,15 @@ def _all_scaled(boxes_xyxy: Tensor, others_xyxy: Tensor) -> tuple[Tensor, Tensor
     ends = [end for b in (boxes, others) for end in b.detach().aminmax()]
     if has_values(boxes) and USUAL[0] <= max(abs(float(end)) for end in ends) <= USUAL[1]:
         return boxes, others
-    extent = torch.stack(ends).abs().amax()
+    extent = torch.stack([_largest(boxes), _largest(others)]).amax()
     factor = power_of_two_over(extent) * USUAL[1]  # what is 2**-110 of the largest still has an area
-    return boxes * factor, others * factor
+    # Infinities less themselves are no numbers, as in ``paired_iou``; all else less itself is 0.
+    return boxes * factor + (boxes - boxes), others * factor + (others - others)
+
+
+def _largest(boxes: Tensor) -> Tensor:
+    """Of the coordinates of (M, 4) that are finite, so that the others enter no result but their own, ()."""
+    return boxes.detach().nan_to_num(0.0, 0.0, 0.0).abs().amax()
 
 
 def _pairs_scaled(boxes_xyxy: Tensor, others_xyxy: Tensor) -> tuple[Tensor, Tensor]:

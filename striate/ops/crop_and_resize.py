@@ -88,6 +88,6 @@ def _samples(start: Tensor, end: Tensor, length: int, count: int) -> tuple[Tenso
     else:
         places = 0.5 * (start + end)[:, None] * (length - 1)
     inside = (places >= 0) & (places <= length - 1)
-    places = places.clamp(0, length - 1)
+    places = places.nan_to_num(0.0).clamp(0, length - 1)  # NaN: of a box so large that it is inf - inf
     before = places.floor()
     return before.long(), places.ceil().long(), places - before, inside

@@ -13,7 +13,7 @@ last pixel: metrics compare with masks that were made there.
 H height, W width, N masks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ def fill_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) 
     check_whole("width", width, 0)
     mask = torch.zeros(height, width, dtype=torch.bool)
     for polygon in polygons:
-        corners = torch.as_tensor(polygon, dtype=torch.float64)
+        corners = _coordinates(polygon)
         if corners.dim() != 1:
             raise ValueError(
                 f"polygons must each be x, y, x, y, ..., not of the shape {tuple(corners.shape)}"
@@ -105,9 +105,9 @@ def runs_to_mask(counts: Sequence[int], height: int, width: int) -> Tensor:
     """
     check_whole("height", height, 0)
     check_whole("width", width, 0)
-    if min(counts, default=0) < 0 or sum(counts) != height * width:
-        raise ValueError(f"counts: the runs have {sum(counts):,} pixels, the mask has {height * width:,}")
     _check_counts(counts)
+    if sum(counts) != height * width:
+        raise ValueError(f"counts: the runs have {sum(counts):,} pixels, the mask has {height * width:,}")
     lengths = torch.tensor(counts, dtype=torch.int64)
     is_object = torch.arange(len(lengths)) % 2 == 1
     return torch.repeat_interleave(is_object, lengths).reshape(width, height).T
@@ -185,7 +185,16 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
     return torch.stack([x1, y1, x2, y2], dim=1).float()
 
 
+def _coordinates(polygon: Sequence[float]) -> Tensor:
+    try:
+        return torch.as_tensor(polygon, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"polygons must each be numbers x, y, x, y, ...: {error}") from error
+
+
 def _check_counts(counts: Sequence[int]) -> None:
+    if not isinstance(counts, Iterable):
+        raise ValueError(f"counts must be whole numbers, not {counts!r}")
     if not all(type(count) is int and count >= 0 for count in counts):  # quick: they may be thousands
         for count in counts:
             check_whole("counts", count, 0)

@@ -71,6 +71,7 @@ def _check(features: Tensor, boxes_xyxy: Tensor, pictures: Tensor) -> None:
     check_shape("boxes_xyxy", boxes_xyxy, ("M", 4))
     check_shape("pictures", pictures, ("M",), "ids")
     check_lengths(boxes_xyxy=boxes_xyxy, pictures=pictures)
+    check_whole("the number of channels of features", features.shape[1], 1)
     check_size("the height and width of features", features.shape[2:])
     check_finite("boxes_xyxy", boxes_xyxy)
     check_ids("pictures", pictures, len(features))

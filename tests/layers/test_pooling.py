@@ -15,6 +15,7 @@ from striate.layers import (
     ChannelAvgPool,
     ChannelMaxPool,
     GlobalAvgPool2d,
+    GlobalMaxPool2d,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
@@ -199,3 +200,9 @@ def test_scaled_average_pooling_is_mean_times_coefficient_plus_bias_of_each_map(
         layer.bias.copy_(torch.tensor([0.5, 1]))
     assert layer(x).flatten().tolist() == [3 * 2 + 0.5, 4 * -1 + 1]
     assert sum(p.numel() for p in ScaledAvgPool2d(6).parameters()) == 12  # S2 of LeNet-5
+
+
+@pytest.mark.parametrize("pool", [GlobalAvgPool2d(), GlobalMaxPool2d()])
+def test_the_mean_of_no_pixels_is_refused(pool):
+    with pytest.raises(ValueError, match="x must"):
+        pool(torch.zeros(1, 2, 0, 3))

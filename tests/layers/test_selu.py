@@ -32,3 +32,9 @@ def test_what_cannot_be_is_named():
         SelfNormalizing(nn.Linear(2, 2), 1.5)
     with pytest.raises(ValueError, match="layer has no weights"):
         SelfNormalizing(nn.ReLU())
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(3), nn.ReLU(), None])
+def test_a_layer_whose_weights_are_not_drawn_is_no_self_normalizing_one(layer):
+    with pytest.raises(ValueError, match="layer"):
+        SelfNormalizing(layer)

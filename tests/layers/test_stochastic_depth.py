@@ -33,8 +33,8 @@ def test_rows_are_decided_each_by_itself_and_a_batch_at_once():
 
 
 def test_what_cannot_be_is_named():
-    for p in (-0.1, 1.1, float("nan")):
+    for p in (-0.1, 1.1, float("nan"), "0.1", None):
         with pytest.raises(ValueError, match="p must be"):
             StochasticDepth(p)
-    with pytest.raises(ValueError, match="mode is"):
+    with pytest.raises(ValueError, match="mode must"):
         StochasticDepth(0.1, "rows")

@@ -473,3 +473,23 @@ def test_each_convention_changes_the_number_alone() -> None:
     both = [(0, 0, 100, 100, 0, 0.9), (5, 0, 105, 100, 0, 0.8)]  # the second is nearer to the first object
     found = changes([picture(beside, both)])
     assert found["matching"] == pytest.approx(1 - 51 / 101)
+
+
+def test_names_thresholds_and_objects_of_another_kind_are_named():
+    for wrong in (3, [], None):
+        with pytest.raises(ValueError, match="classes"):
+            AveragePrecision(wrong)
+    with pytest.raises(ValueError, match="iou_thresholds"):
+        AveragePrecision(["a"], 0.5)
+    with pytest.raises(ValueError, match="targets"):
+        AveragePrecision(["a"]).update([], [])
+
+
+def test_predictions_with_a_gradient_are_judged():
+    box = torch.tensor([[0.0, 0, 9, 9]])
+    found = Detections(
+        box.clone().requires_grad_(), torch.tensor([0.5], requires_grad=True), torch.tensor([0])
+    )
+    metric = AveragePrecision(["a"])
+    metric.update([found], Objects.of(box, torch.tensor([0])))
+    assert metric.compute()["map"] == 1

@@ -221,3 +221,22 @@ def test_class_ids_may_be_of_any_integer_type_and_probabilities_of_few_bits(dtyp
     probs, targets = random_case(50, 30, 30, seed=9)
     metric = taken_in(30, probs.bfloat16(), targets.to(dtype))
     assert torch.equal(metric.confusion, taken_in(30, probs.bfloat16(), targets).confusion)
+
+
+def test_bytes_name_more_classes_than_a_byte_holds():
+    metric = ClassificationMetric(300)
+    metric.update_probs(torch.eye(300)[[200, 100]], torch.tensor([200, 0], dtype=torch.uint8))
+    assert metric.compute()["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "arguments", [(2.5,), ("3",), (3, 5), (3, (1.5,)), (3, (1, 5), 2.5), (3, (1, 5), 0), (True,)]
+)
+def test_numbers_of_classes_ranks_and_bins_are_whole(arguments):
+    with pytest.raises(ValueError, match="whole numbers"):
+        ClassificationMetric(*arguments)
+
+
+def test_lists_are_no_tensors():
+    with pytest.raises(ValueError, match="tensors"):
+        ClassificationMetric(2).update_probs(torch.eye(2), [0, 1])

@@ -89,6 +89,8 @@ def test_what_cannot_be_is_refused() -> None:
     ]:
         with pytest.raises(ValueError, match=named):
             LocalizationMetric(3).update([wrong], target)
+    with pytest.raises(ValueError, match="box_xyxy"):
+        Localization(torch.ones(3) / 3, torch.zeros(5))
     with pytest.raises(ValueError, match="class ids"):
         LocalizationMetric(3).update([prediction(0, 0, 0, 1, 1)], one_each((0, 0, 1, 1, 3)))
     with pytest.raises(ValueError, match="num_classes"):

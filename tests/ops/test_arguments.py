@@ -12,6 +12,7 @@ from striate.errors import RunError
 from striate.ops import boxes as B
 from striate.ops.capsule_losses import margin_losses, reconstruction_errors
 from striate.ops.crop_and_resize import crop_and_resize
+from striate.ops.focal_loss import focal_losses
 from striate.ops.frames import boxes_in_picture, cut_objects, objects_in_input, part_of
 from striate.ops.masks import (
     compress_runs,
@@ -223,11 +224,21 @@ CASES = [
         },
     ),
     (mask_to_polygons, {"mask": MASK}, {"mask": (MASK[0], MASK[None], MASK.float(), [[True]])}),
+    (
+        focal_losses,
+        {"logits": torch.zeros(2), "targets": torch.tensor([0.0, 1])},
+        {
+            "logits": (torch.zeros(2, dtype=torch.int64), [0.0, 1.0], torch.zeros(3)),
+            "targets": (torch.tensor([0, 7]), torch.tensor([0.0, NAN]), torch.tensor([-1.0, 0]), [0, 1]),
+            "alpha": (-0.1, 1.1, NAN, "0.25"),
+            "gamma": (-1, NAN, None, "2"),
+        },
+    ),
     (mask_to_runs, {"mask": MASK}, {"mask": (MASK[0], MASK[None], MASK * 0.5, [[True]])}),
     (
         runs_to_mask,
         {"counts": (0, 2, 1, 1), "height": 2, "width": 2},
-        {"counts": ((0, 2, 1), (5, -1), (1.5, 2.5)), "height": (-1, 2.0), "width": (-1, 2.0)},
+        {"counts": ((0, 2, 1), (5, -1), (1.5, 2.5), None, "0211"), "height": (-1, 2.0), "width": (-1, 2.0)},
     ),
     (compress_runs, {"counts": (0, 2, 1, 1)}, {"counts": ((3, -1), (1.5,), ("3",))}),
     (decompress_runs, {"text": "0211"}, {"text": (b"0211", None, 3)}),

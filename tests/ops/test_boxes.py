@@ -355,3 +355,15 @@ def test_no_boxes_are_no_trouble() -> None:
     assert all(B.paired_iou(none, none, kind).shape == (0,) for kind in KINDS)
     assert B.clip_boxes(none, 5, 5).shape == (0, 4)
     assert B.encode_deltas(none, none).shape == B.decode_deltas(none, none).shape == (0, 4)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_box_that_is_no_number_takes_no_other_with_it(wrong: float) -> None:
+    boxes, others = some_boxes(3), some_boxes(4, 1)
+    right = B.box_iou(boxes, others), B.box_iou_crowd(boxes, others)
+    boxes[1, 2] = wrong
+    for found, expected in zip(
+        (B.box_iou(boxes, others), B.box_iou_crowd(boxes, others)), right, strict=True
+    ):
+        assert torch.equal(found[::2], expected[::2])
+        assert found[1].isnan().all()

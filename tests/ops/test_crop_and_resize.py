@@ -135,3 +135,11 @@ def test_what_rounding_puts_outside_may_take_the_nearest_pixel() -> None:
     sizes = [(n, n) for n in range(2, 40)]
     assert any(bool((crop_and_resize(images, whole, FIRST, size) == 0).any()) for size in sizes)
     assert all(bool((crop_and_resize(images, whole, FIRST, size, None) == 1).all()) for size in sizes)
+
+
+def test_a_box_as_large_as_its_type_is_outside_and_no_fault():
+    images, everywhere = torch.rand(1, 2, 4, 5), torch.tensor([[0.0, 0, 3e38, 3e38], [3e38, 0, 3e38, 1]])
+    crops = crop_and_resize(images, everywhere, torch.tensor([0, 0]), (2, 3), outside=7.0)
+    assert (crops[0, :, 1] == 7).all()
+    assert (crops[1] == 7).all()
+    assert crop_and_resize(images, everywhere, torch.tensor([0, 0]), (2, 3), outside=None).isfinite().all()

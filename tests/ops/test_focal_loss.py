@@ -48,3 +48,14 @@ def test_what_cannot_be_is_named():
         focal_losses(x, x, alpha=1.5)
     with pytest.raises(ValueError, match="gamma"):
         focal_losses(x, x, gamma=-1.0)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_what_is_surely_right_has_a_finite_gradient_and_its_digits(gamma):
+    logits = torch.tensor([-1e38, -200.0, -20, 20, 200, 1e38], requires_grad=True)
+    targets = (logits > 0).float()
+    losses = focal_losses(logits, targets, None, gamma)
+    losses.sum().backward()
+    assert logits.grad.isfinite().all()
+    wrong = 1 / (1 + math.exp(20))  # what is given to the other answer
+    assert float(losses[3]) == pytest.approx(-math.log1p(-wrong) * wrong**gamma, rel=1e-4, abs=0)
