@@ -10,7 +10,7 @@ from striate.data.picture_finder import PictureFinder as PictureFinder
 from striate.data.picture_finder import doubtful as doubtful
 from striate.data.picture_finder import folder_of
 from striate.data.split_names import split_of as split_of
-from striate.errors import InputError
+from striate.errors import InputError, counted
 from striate.text_files import composed
 
 _ROUNDED = 0.01  # how far rounding takes a fraction beyond 0..1
@@ -45,7 +45,8 @@ def annotation_set(
     found += finder.notes(kept) if finder else ()
     told = {problem.picture for problem in found}
     if finder and (unlabelled := [path for path in _unlabelled(finder, kept) if path not in told]):
-        what = f"{len(unlabelled):,} pictures have no labels and are left out; one is {quoted(unlabelled[0])}"
+        count = counted(len(unlabelled), "picture")
+        what = f"left out, because without labels: {count}; one is {quoted(unlabelled[0])}"
         found.append(Problem(folder_of(unlabelled[0]), what))
     used = {annotation.label for picture in kept.values() for annotation in picture.annotations}
     return AnnotationSet(

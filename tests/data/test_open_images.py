@@ -36,7 +36,7 @@ def test_boxes_are_fractions_of_pictures_and_classes_have_names():
     assert (second.label, second.box_xyxy, second.crowd) == ("Traffic light", (0, 0, 100, 50), True)
     assert (second.occluded, second.attributes["occluded"]) == (None, "-1")
     assert found.classes == ("Dog", "Traffic light")
-    assert [problem.what[:25] for problem in found.problems] == ["1 pictures have no labels"]
+    assert [problem.what[:39] for problem in found.problems] == ["left out, because without labels: 1 pic"]
 
 
 def test_the_format_is_told_from_other_tables():

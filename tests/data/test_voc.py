@@ -135,7 +135,7 @@ def test_a_flag_that_is_none_is_kept_as_an_attribute_and_named():
 )  # fmt: skip
 def test_the_picture_is_the_one_with_the_name_of_the_file(files, label, found, faults):
     annotations = read({label: xml(thing()), **dict.fromkeys(files, "")})
-    problems = [problem for problem in annotations.problems if "no labels" not in problem.what]
+    problems = [problem for problem in annotations.problems if "without labels" not in problem.what]
     assert annotations.pictures[0].path == found
     assert len(problems) == faults
     assert all(problem.place.startswith(f"{label}, line ") for problem in problems)
@@ -332,7 +332,7 @@ def test_a_picture_labelled_twice_counts_once():
 
 def test_pictures_without_a_label_file_are_named():
     (problem,) = read({"a.jpg": "", "a.xml": xml(thing()), "b.jpg": "", "other/c.png": ""}).problems
-    assert problem.what.startswith("1 pictures have no labels")
+    assert problem.what.startswith("left out, because without labels: 1 picture")
 
 
 @pytest.mark.parametrize(

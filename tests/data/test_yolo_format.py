@@ -464,7 +464,9 @@ def test_a_file_of_names_that_is_none_is_refused(tmp_path, names, message, where
 def test_entries_of_splits_never_lead_out(tmp_path):
     write_files(tmp_path, {"out/a.png": PNG, "list.txt": b"0"})
     names = "path: ../out\ntrain: ../out\nval: ../list.txt\nnames: [dog]"
-    found = read(tmp_path / "data", {"data.yaml": names + "\ntest: images"}, ["images/a.png"])
+    found = read(
+        tmp_path / "data", {"data.yaml": names + "\ntest: images", "labels/a.txt": ""}, ["images/a.png"]
+    )
     assert [(picture.path, picture.split) for picture in found.pictures] == [("images/a.png", "test")]
     assert [problem.what[:31] for problem in found.problems] == [
         "there are no pictures in '../ou",
@@ -534,3 +536,9 @@ def test_boxes_in_pixels_listed_by_number_are_not_told_as_of_yolo(tmp_path):
 def test_labels_of_missing_pictures_beside_a_list_of_classes_are_still_told(tmp_path, line):
     write_files(tmp_path, {"classes.txt": b"dog\n", "gone.txt": line.encode(), "a.png": PNG})
     assert yolo.recognizes(LabelFiles.open(tmp_path))
+
+
+def test_without_any_label_file_nothing_is_known_of_the_pictures(tmp_path):
+    with pytest.raises(InputError, match="no picture has a label file") as caught:
+        read(tmp_path, {"data.yaml": "names: [a, b]"}, ["images/a.png", "images/b.png"])
+    assert caught.value.where.endswith("data.yaml")

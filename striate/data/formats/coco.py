@@ -40,7 +40,7 @@ from striate.data.images import MAX_PIXELS
 from striate.data.json_reading import as_number, as_whole, is_number, parse_json
 from striate.data.label_files import LabelFiles
 from striate.data.label_pictures import PictureFinder, annotation_set, nothing_left, split_of
-from striate.errors import InputError, one_line
+from striate.errors import InputError, counted, one_line
 from striate.text_files import as_utf8
 
 PICTURE_KEYS = frozenset({"id", "file_name", "width", "height", "attributes"})
@@ -308,7 +308,7 @@ def _with_objects(
         if picture:
             found.append(replace(picture, annotations=own))
         elif own:
-            what = f"the picture has no usable name; its {len(own):,} objects are left out"
+            what = f"the picture has no usable name; left out with it: {counted(len(own), 'object')}"
             file.tell(f"images[{k}]", what, len(own))
     return found
 

@@ -31,7 +31,7 @@ from striate.data.label_pictures import PictureFinder, annotation_set, nothing_l
 from striate.data.picture_finder import folder_of
 from striate.data.picture_sizes import PictureSizes
 from striate.data.xml_reading import number
-from striate.errors import InputError
+from striate.errors import InputError, counted
 from striate.text_files import composed
 
 _LEAST, _MOST = (
@@ -98,6 +98,11 @@ class _Reader:
         """All pictures that can be read, with their labels."""
         split_of_picture = dict(self._splits())
         own = label_files(split_of_picture, self.files)
+        if split_of_picture and not own:
+            mend = "add labels/NAME.txt for each picture; an empty file says that it shows nothing"
+            raise nothing_left(
+                "no picture has a label file", self.files.place(self.data.path), self.problems, mend
+            )
         labelled = [
             labels
             for picture, split in self._of_labelled_splits(split_of_picture, own)
@@ -127,7 +132,7 @@ class _Reader:
             what = f"{count:,} pictures of {split} are also in {first}, which counts"
             self._problem(self.data.path, what)
         if rest := [path for path in self.finder.paths if path not in split_of_picture]:
-            what = f"{len(rest):,} pictures are in no split and are left out; one is {quoted(rest[0])}"
+            what = f"left out, because in no split: {counted(len(rest), 'picture')}; one is {quoted(rest[0])}"
             self._problem(self.data.path, what)
 
     def _of_labelled_splits(
@@ -165,7 +170,7 @@ class _Reader:
         size = self.sizes(path)
         if size is None:
             fault = f"the picture {quoted(path)} cannot be read: {self.sizes.fault(path)}"
-            what = f"{fault}; its {len(labels.lines):,} objects are left out"
+            what = f"{fault}; left out with it: {counted(len(labels.lines), 'object')}"
             self._problem(place, what, left_out=len(labels.lines))
             return None
         objects = []
@@ -236,7 +241,9 @@ class _Reader:
                 self._problem(file, what)
         orphans = unused(self.files, set(first), self.data.files, self.finder.paths)
         for path, (count, fault) in orphans.items():
-            what = f"{fault or 'the file is that of no picture'}; its {count:,} objects are left out"
+            what = (
+                f"{fault or 'the file is that of no picture'}; left out with it: {counted(count, 'object')}"
+            )
             self._problem(path, what, left_out=count)
         unlabelled = [path for path in pictures if path not in own and path in self.finder]
         for picture, file in without_labels(unlabelled, orphans).items():
