@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Real
 from typing import Any, TypeVar, overload
 
 import torch
@@ -36,8 +35,12 @@ class Frame:
     left: int = 0
 
     def __post_init__(self) -> None:
-        numbers = (getattr(self, name) for name in self.__dataclass_fields__)
-        if not all(isinstance(number, Real) and math.isfinite(number) for number in numbers):
+        try:  # their sum is quicker than each of them, in a loader that makes a frame for every picture
+            sides = self.height + self.width + self.top + self.left
+            finite = math.isfinite(sides + self.scale_y + self.scale_x + self.offset_y + self.offset_x)
+        except TypeError:
+            finite = False
+        if not finite:
             raise ValueError(f"a frame must be of finite numbers, not {self}")
         if min(self.height, self.width) < 0:
             raise ValueError(f"height and width must be 0 at least, not {self.height} and {self.width}")
