@@ -118,9 +118,9 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         kernel_size, stride, dilation: one number, or (height, width).
         padding: "same": H' = H * stride; "valid": H' = (H - 1) * stride + max(stamp, stride); or
             the pixels to cut from both sides of both axes or of (height, width).
-        output_padding: which of the sizes it is that a convolution brings to H; None: as above. "same": H' =
-            (H - 1) * stride + stamp % 2 + output_padding, as in Keras, at most H * stride; otherwise pixels
-            more at the bottom and right, below stride or dilation.
+        output_padding: how many pixels larger, at the bottom and right; None: as above. "same": H' =
+            (H - 1) * stride + stamp % 2 + output_padding, as in Keras, at most H * stride; otherwise below
+            stride or dilation.
 
     Raises:
         ValueError: padding is an unknown word, or one of the numbers cannot be; it is named.
