@@ -136,9 +136,9 @@ def test_a_file_is_decoded_once(digits_run: Run, tmp_path: Path, monkeypatch: py
     (file,) = write_digits(tmp_path, range(1))
     decoded: list[Path] = []
 
-    def watched(path: Path, name: str, channels: int | None) -> Tensor:
+    def watched(path: Path, name: str, channels: int | None, white: float | None) -> Tensor:
         decoded.append(path)
-        return decode_image(path, name, channels)
+        return decode_image(path, name, channels, white)
 
     monkeypatch.setattr("striate.data.images.decode_image", watched)
     digits_run.predict(file)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PACKAGES = ("torch", "numpy", "pillow", "simplejpeg", "safetensors")
-EXTRAS = {"logging": ("tensorboard",), "tune": ("optuna",), "video": ("av",)}
+EXTRAS = {"logging": ("tensorboard",), "tune": ("optuna",), "video": ("av",), "heic": ("pi-heif",)}
 INSTRUCTION_SETS = {
     "x86_64": {"avx2": "AVX2", "avx512_f": "AVX512", "avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16"},
     "arm64": {"neon": "NEON", "bf16": "BF16", "sve": "SVE", "sve_bf16": "SVE-BF16"},

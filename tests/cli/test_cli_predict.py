@@ -208,8 +208,8 @@ def test_results_come_while_later_pictures_are_not_read_yet(run_cli, digits_run,
     alive, most, read, printed = set(), [0], [], []
     decode = striate.data.unlabelled.decode_image
 
-    def watched(path, channels):
-        image = decode(path, channels=channels)
+    def watched(path, channels, white):
+        image = decode(path, channels=channels, white=white)
         read.append(path)
         alive.add(key := id(image))
         weakref.finalize(image, alive.discard, key)

@@ -75,4 +75,4 @@ def test_a_run_that_a_worker_stopped_goes_on_without_workers(run_cli, shapes_fol
 def test_resume_takes_no_other_setting_beside_workers(run_cli, shapes_run):
     refused = run_cli("train", "--resume", shapes_run.path, "--workers", "0", "--epochs", "3")
     assert refused.code == 2
-    assert "a resumed run keeps its settings, all but --workers" in refused.err
+    assert "a resumed run keeps its settings" in refused.err

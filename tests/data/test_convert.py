@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from faulty_pictures import encode, faulty_pixels, smooth_pixels, write_files
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from small_data import contents
@@ -23,6 +23,7 @@ from striate.data.split import split_dataset
 from striate.data.write.names import UniqueNames, file_stem, safe_name
 from striate.errors import InputError, one_line
 from striate.recipe import DataSettings
+from striate.text_files import composed
 
 
 def samples(dataset, with_content=False):
@@ -249,6 +250,8 @@ def test_any_class_names_survive_shards_and_idx_and_any_folder_names_an_image_fo
     tmp_path_factory, classes, data
 ):
     root = tmp_path_factory.mktemp("names")
+    classes = list(dict.fromkeys(map(composed, classes)))  # as they are read, in whichever form of Unicode
+    assume(len(classes) > 1)
     dataset = array_set(classes, {"train": 2 * len(classes), "test": len(classes)}, size=(2, 2))
     for to in ("tar-shards", "idx"):
         convert(dataset, root / to, to)
