@@ -67,7 +67,7 @@ def suppression(side: str) -> Callable:
     """What a side does: (boxes, scores, iou) -> indices."""
     import torch
 
-    from striate.ops.boxes import box_iou
+    from striate.ops.boxes import broadcast_iou
     from striate.ops.nms import nms
 
     def loop(boxes, scores, iou):
@@ -76,7 +76,7 @@ def suppression(side: str) -> Callable:
         while len(rest):
             best, rest = rest[0], rest[1:]
             kept.append(best)
-            rest = rest[box_iou(boxes[best][None], boxes[rest])[0] <= iou]
+            rest = rest[broadcast_iou(boxes[best], boxes[rest]) <= iou]
         return torch.stack(kept)
 
     return {"loop": loop, "striate": nms}[side]
