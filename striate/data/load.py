@@ -55,7 +55,13 @@ def load_data(source: str | Path, format: str | None = None) -> Dataset:
     """
     _check_format(source, format)
     if isinstance(source, str) and source in CATALOG:
-        return _load_named(source)
+        try:
+            return _load_named(source)
+        except InputError as error:
+            if not Path(source).exists():
+                raise
+            mend = f"{error.what_to_do}; the {source} that is here is meant by ./{source}"
+            raise InputError(error.what, error.where, mend) from error
     if isinstance(source, str) and is_address(source):
         return tar_shards.load_remote(source)
     path = Path(source)

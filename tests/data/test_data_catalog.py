@@ -300,3 +300,12 @@ def test_blood_cells_are_found_by_name_among_other_files(tmp_path, monkeypatch):
     assert dataset.classes == ("RBC", "WBC")
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 1, "val": 1, "test": 1}
     assert dataset.splits["val"].objects.boxes_xyxy.tolist() == [[1, 0, 5, 4]]
+
+
+def test_a_name_that_cannot_be_had_says_how_the_folder_of_that_name_is_meant(tmp_path, monkeypatch, no_data):
+    monkeypatch.setenv("STRIATE_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bccd").mkdir()
+    with pytest.raises(InputError, match="STRIATE_OFFLINE") as caught:
+        load_data("bccd")
+    assert caught.value.what_to_do.endswith("the bccd that is here is meant by ./bccd")
