@@ -184,7 +184,7 @@ def _range_findings(looks: Looks) -> list[Finding]:
             detail = (
                 f"the values of {bits} bits reach {largest}, the lowest 1/{2**unused} of their range: "
                 f"at most {max(256 >> unused, 1)} of 256 levels are left; "
-                f"--set input.white={2 ** (bits - unused) - 1} keeps them all"
+                f"--set input.white={2 ** (bits - unused) - 1} uses all 256"
             )
             found.append(Finding("narrow-range", entries, detail))
     return found
